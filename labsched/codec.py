@@ -1,0 +1,128 @@
+"""Between Python values and what the scripts keep: JSON in, structs out. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from .errors import PayloadError
+from .model import Attempt, Event, Execution, Failure, Kind, State, Task
+
+MAX_JSON = 1 << 20  # bytes of one payload, result or fenced value
+
+_decode = msgspec.json.decode
+
+
+def to_json(value: Any, what: str) -> str:
+    """`value` as compact JSON. Raises `PayloadError` when it is not JSON or over 1 MiB."""
+    try:
+        encoded = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PayloadError(f"{what} is not JSON: {error}") from None
+    if len(encoded) > MAX_JSON // 4 and len(encoded.encode("utf-8", "surrogatepass")) > MAX_JSON:
+        raise PayloadError(f"{what} is larger than 1 MiB")
+    try:
+        encoded.encode()
+    except UnicodeEncodeError:
+        raise PayloadError(f"{what} holds text that is not Unicode (a lone surrogate)") from None
+    return encoded
+
+
+def from_json(text: str | bytes | None) -> Any:
+    """The value of JSON text, None for absent or empty."""
+    return _decode(text) if text else None
+
+
+def encode_task(task: Task) -> str:
+    """A definition as JSON; equal definitions give equal text, so that redefining changes nothing."""
+    return msgspec.json.encode(task, order="deterministic").decode()
+
+
+def decode_task(text: str | bytes) -> Task:
+    return msgspec.json.decode(text, type=Task)
+
+
+def failure_of(error: BaseException, traceback: str) -> Failure:
+    """What is kept of an exception: message cut at 2,000, traceback at 16,000 characters."""
+    return Failure(
+        type=type(error).__name__, message=_clean(str(error)[:2000]), traceback=_clean(traceback[-16_000:])
+    )
+
+
+def _clean(said: str) -> str:
+    """Text that can be sent: a lone surrogate (an undecodable file name, say) as its escape."""
+    return said.encode("utf-8", "backslashreplace").decode()
+
+
+def brief(failure: Failure) -> str:
+    """A failure in one line of at most 200 characters."""
+    line = f"{failure.type}: {failure.message}".splitlines() or [failure.type]
+    return line[0][:200]
+
+
+def _int(value: str | None) -> int | None:
+    return int(value) if value else None
+
+
+def execution(id: str, h: Mapping[str, str], log: Sequence[str] = ()) -> Execution:
+    """An execution from its hash."""
+    done = sorted((k for k in h if k[0] == "a" and k[1:].isdigit()), key=lambda k: int(k[1:]))
+    attempts = [msgspec.json.decode(h[k], type=Attempt) for k in done]
+    started, token, state = _int(h.get("started")), _int(h.get("token")), State(h["state"])
+    number = int(h.get("attempt", "0"))
+    open_or_good = state in (State.RUNNING, State.SUCCEEDED)
+    if open_or_good and token and started and all(a.number != number for a in attempts):
+        good = state is State.SUCCEEDED
+        attempts.append(
+            Attempt(
+                number=number,
+                token=token,
+                instance=h.get("inst", ""),
+                started=started // 1000,
+                ended=_int(h.get("ended")) if good else None,
+                outcome="SUCCEEDED" if good else None,
+            )
+        )
+    progress = from_json(h.get("prog"))
+    return Execution(
+        id=id,
+        task=h["task"],
+        state=state,
+        slot=_int(h.get("slot")),
+        created=int(h["created"]),
+        due=_int(h.get("due")),
+        started=started // 1000 if started else None,
+        finished=_int(h.get("ended")),
+        attempt=number,
+        losses=int(h.get("losses", "0")),
+        token=token,
+        instance=h.get("inst") or None,
+        priority=h["prio"],  # type: ignore[arg-type]
+        payload=from_json(h.get("payload")) or {},
+        result=from_json(h.get("result")),
+        error=msgspec.json.decode(h["error"], type=Failure) if h.get("error") else None,
+        reason=h.get("reason") or None,
+        progress=(progress[0], progress[1]) if progress else None,
+        cancel_requested=h.get("cancel") == "1",
+        attempts=tuple(attempts),
+        log=tuple(log),
+    )
+
+
+def event(id: str, h: Mapping[str, str]) -> Event:
+    """An event from its stream entry."""
+    return Event(
+        id=id,
+        at=int(id.partition("-")[0]) / 1000,
+        kind=Kind(h["kind"]),
+        task=h["task"] or None,
+        execution=h["execution"] or None,
+        attempt=_int(h["attempt"]),
+        token=_int(h["token"]),
+        instance=h["instance"] or None,
+        epoch=_int(h["epoch"]),
+        data=from_json(h["data"]) or {},
+    )

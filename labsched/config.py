@@ -1,0 +1,340 @@
+"""Settings: one frozen value, checked when it is built, from code or from YAML and the environment.
+
+The table `PATHS` ties each field to its place in the YAML file; the name of its environment variable
+follows from that place: `scheduler.leader-election.lease` is `LABSCHED_SCHEDULER_LEADER_ELECTION_LEASE`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+
+from . import durations
+from .errors import ConfigError
+from .yamlfile import kind, mask, nearest, read_mapping, shown
+
+__all__ = ["PATHS", "Settings", "mask", "variable"]
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+PATHS: Mapping[str, str] = {
+    "scheduler.enabled": "enabled",
+    "scheduler.namespace": "namespace",
+    "scheduler.pool-size": "pool_size",
+    "scheduler.leader-election.enabled": "leader_election",
+    "scheduler.leader-election.lease": "leader_lease",
+    "scheduler.leader-election.renew-deadline": "leader_renew_deadline",
+    "scheduler.leader-election.retry": "leader_retry",
+    "scheduler.distributed-lock.enabled": "distributed_lock",
+    "scheduler.distributed-lock.default-lock-time": "lock_at_most_for",
+    "scheduler.instance.heartbeat": "heartbeat_every",
+    "scheduler.instance.lease": "instance_lease",
+    "scheduler.instance.lease-margin": "lease_margin",
+    "scheduler.instance.cancel-grace": "cancel_grace",
+    "scheduler.instance.sweep-every": "sweep_every",
+    "scheduler.instance.wake-fallback": "wake_fallback",
+    "scheduler.instance.drain-timeout": "drain_timeout",
+    "scheduler.history.max-events": "max_events",
+    "scheduler.history.keep-executions": "keep_executions",
+    "redis.url": "redis_url",
+    "redis.timeout": "request_timeout",
+    "web.enabled": "web_enabled",
+    "web.host": "web_host",
+    "web.port": "web_port",
+    "tasks": "tasks",
+    "log-level": "log_level",
+}
+
+# Variables of the LABSCHED_ family that are no settings; any other unknown one is a mistake.
+OTHER_VARIABLES = frozenset({"LABSCHED_CONFIG"})
+
+_WHOLE: Mapping[str, tuple[int, int]] = {
+    "pool_size": (1, 10_000),
+    "max_events": (1, 1_000_000_000),
+    "web_port": (0, 65_535),
+}
+# Everything else is at least a millisecond: the server counts in those.
+_MAY_BE_ZERO = frozenset({"cancel_grace", "drain_timeout", "keep_executions"})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How an instance behaves. Durations are seconds, and are accepted in every form (`"5s"`, `"PT5S"`,
+    timedelta); ConfigError names the key, its value and what is allowed.
+
+    enabled                whether this process runs executions and coordinates at all
+    namespace              which cluster of those on one server; letters, digits and `._-`
+    pool_size              attempts that one instance runs at once
+    leader_election        only an elected leader dispatches; off: every instance does
+    leader_lease           seconds that leadership lasts without a renewal
+    leader_renew_deadline  seconds without a proved renewal after which a leader stops acting
+    leader_retry           seconds between a leader's renewals, and between a follower's tries at worst
+    distributed_lock       a slot runs once in the cluster; off: once on every instance that dispatches it
+    lock_at_most_for       seconds after which an attempt is over whatever happens, unless its task says otherwise
+    heartbeat_every        seconds between renewals of the instance lease
+    instance_lease         seconds that an instance's attempts live without a renewal, by the server's clock
+    lease_margin           seconds before the lease's end at which an instance gives its attempts up
+    cancel_grace           seconds that a cancelled body has to end
+    sweep_every            seconds between looks for instances and attempts that ended without saying so
+    wake_fallback          seconds that a lost wake-up hint costs at most
+    drain_timeout          seconds that running bodies get after SIGTERM
+    max_events             events kept, but never fewer than those of executions that still run
+    keep_executions        seconds that an execution is kept after its end
+    redis_url              `embedded`, `fake`, or a `redis://`, `rediss://` or `unix://` URL
+    request_timeout        seconds until a request without a reply counts as failed
+    web_enabled, web_host, web_port   the dashboard's address; port 0 picks a free one
+    tasks                  path of a YAML file of tasks; empty for none
+    log_level              DEBUG, INFO, WARNING, ERROR or CRITICAL
+    """
+
+    enabled: bool = True
+    namespace: str = "labsched"
+    pool_size: int = 10
+    leader_election: bool = True
+    leader_lease: float = 5.0
+    leader_renew_deadline: float = 3.0
+    leader_retry: float = 1.0
+    distributed_lock: bool = True
+    lock_at_most_for: float = 1800.0
+    heartbeat_every: float = 1.0
+    instance_lease: float = 4.0
+    lease_margin: float = 1.0
+    cancel_grace: float = 0.5
+    sweep_every: float = 1.0
+    wake_fallback: float = 1.0
+    drain_timeout: float = 30.0
+    max_events: int = 1_000_000
+    keep_executions: float = 7 * 86400.0
+    redis_url: str = "embedded"
+    request_timeout: float = 2.0
+    web_enabled: bool = True
+    web_host: str = "127.0.0.1"
+    web_port: int = 8080
+    tasks: str = ""
+    log_level: LogLevel = "INFO"
+
+    if TYPE_CHECKING:
+        # Fields are typed by what they hold; what may be passed is wider (durations in every form).
+        def __init__(self, **values: Any) -> None: ...
+
+    def __post_init__(self) -> None:
+        for field in PATHS.values():
+            msgspec.structs.force_setattr(self, field, _checked(field, getattr(self, field), field))
+        _check_relations(msgspec.structs.asdict(self), lambda field: field)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str] | None = None, env: Mapping[str, str] = os.environ
+    ) -> Settings:
+        """Settings from the YAML file `path` (or LABSCHED_CONFIG), overridden by LABSCHED_* variables.
+
+        REDIS_URL is used when neither names a server. A variable that is set to nothing counts as not set.
+        ConfigError for anything unknown, wrong, or wrong together; the message says where it was written.
+        """
+        path = path if path is not None else env.get("LABSCHED_CONFIG") or None
+        given = {} if path is None else _from_file(path)
+        given |= _from_environment(env)
+        if "redis_url" not in given and env.get("REDIS_URL"):
+            given["redis_url"] = ("REDIS_URL", _checked("redis_url", env["REDIS_URL"], "REDIS_URL"))
+        values = {field: value for field, (_, value) in given.items()}
+        places = _YAML_PATHS | {field: place for field, (place, _) in given.items()}
+        _check_relations({**_DEFAULTS, **values}, lambda field: places[field])
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Settings:
+        """The same settings but for `changes`, checked again."""
+        for name in changes.keys() - _DEFAULTS.keys():
+            raise ConfigError(
+                f"unknown setting {name}={shown(name, changes[name])}; {nearest(name, _DEFAULTS)}"
+            )
+        return msgspec.structs.replace(self, **changes)
+
+    def to_yaml(self, *, masked: bool = False) -> str:
+        """A YAML file that `load` reads back into equal settings; `masked` hides the URL's password."""
+        import yaml
+
+        tree: dict[str, Any] = {}
+        for path, field in PATHS.items():
+            value = getattr(self, field)
+            if isinstance(value, float):
+                value = durations.show(value)
+            elif field == "redis_url" and masked:
+                value = mask(value)
+            *sections, key = path.split(".")
+            branch = tree
+            for section in sections:
+                branch = branch.setdefault(section, {})
+            branch[key] = value
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+    def __repr__(self) -> str:
+        changed = {
+            field: value for field, value in msgspec.structs.asdict(self).items() if value != _DEFAULTS[field]
+        }
+        if "redis_url" in changed:
+            changed["redis_url"] = mask(changed["redis_url"])
+        return f"Settings({', '.join(f'{field}={value!r}' for field, value in changed.items())})"
+
+
+def variable(path: str) -> str:
+    """The environment variable for a place in the YAML file."""
+    return "LABSCHED_" + re.sub(r"[.-]", "_", path).upper()
+
+
+_DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+_YAML_PATHS = {field: path for path, field in PATHS.items()}
+_VARIABLES: Mapping[str, str] = {variable(path): field for path, field in PATHS.items()}
+
+# By field: where it was written (a path in the file, or a variable) and its checked value.
+_Given = dict[str, tuple[str, Any]]
+
+
+def _from_file(path: str | os.PathLike[str]) -> _Given:
+    tree = read_mapping(path, "settings file")
+    try:
+        return {
+            PATHS[place]: (place, _checked(PATHS[place], value, place)) for place, value in _leaves(tree, "")
+        }
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _leaves(tree: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if path in PATHS:
+            yield path, value
+            continue
+        below = _children(f"{path}.")
+        if not below:
+            raise ConfigError(
+                f"unknown setting {path}: {shown(path, value)}; {_meant(path, prefix, str(key))}"
+            )
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}.")
+        elif value is not None:  # a section whose lines are all commented out
+            raise ConfigError(
+                f"{path} {shown(path, value)} is refused: it is a section with {', '.join(below)}"
+            )
+
+
+def _children(prefix: str) -> list[str]:
+    return sorted({path[len(prefix) :].split(".")[0] for path in PATHS if path.startswith(prefix)})
+
+
+def _meant(path: str, prefix: str, key: str) -> str:
+    """Suggestions for an unknown key: the same key elsewhere in the tree is likelier than a similar path."""
+    elsewhere = sorted(known for known in PATHS if known.split(".")[-1] == key.replace("_", "-"))
+    return f"did you mean {' or '.join(elsewhere)}?" if elsewhere else nearest(path, PATHS, _children(prefix))
+
+
+def _from_environment(env: Mapping[str, str]) -> _Given:
+    given: _Given = {}
+    for name in sorted(env):
+        if not name.startswith("LABSCHED_") or name in OTHER_VARIABLES or not env[name]:
+            continue
+        if name not in _VARIABLES:
+            hint = nearest(name, _VARIABLES.keys() | OTHER_VARIABLES)
+            raise ConfigError(f"unknown variable {name}={shown(name, env[name])}; {hint}")
+        field = _VARIABLES[name]
+        given[field] = (name, _checked(field, _from_text(field, env[name].strip()), name))
+    return given
+
+
+def _from_text(field: str, text: str) -> Any:
+    """A variable's text as the type of `field`; text that does not fit stays and is refused with the rest."""
+    if isinstance(_DEFAULTS[field], bool):
+        return _SWITCHES.get(text.lower(), text)
+    if isinstance(_DEFAULTS[field], int) and re.fullmatch(r"-?[0-9]{1,18}", text):
+        return int(text)
+    return text
+
+
+_SWITCHES = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+def _checked(field: str, value: Any, place: str) -> Any:
+    """`value` as the type of `field` and inside its range, or ConfigError naming `place`."""
+    default = _DEFAULTS[field]
+    if isinstance(default, float):
+        return durations.seconds(value, place, minimum=0.0 if field in _MAY_BE_ZERO else 0.001)
+    if isinstance(default, bool):
+        _require(isinstance(value, bool), place, field, value, "allowed are true and false")
+    elif isinstance(default, int):
+        low, high = _WHOLE[field]
+        fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        _require(fits, place, field, value, f"allowed are whole numbers from {low} to {high}")
+    else:
+        _require(isinstance(value, str), place, field, value, f"it must be text, not {kind(value)}")
+        return _checked_text(field, value, place)
+    return value
+
+
+def _checked_text(field: str, value: str, place: str) -> str:
+    if field == "log_level":
+        levels = get_args(LogLevel)
+        _require(value.upper() in levels, place, field, value, f"allowed are {', '.join(levels)}")
+        return value.upper()
+    if field == "namespace":
+        # It stands between braces in every key: a brace of its own would break the hash tag.
+        fits = re.fullmatch(r"[A-Za-z0-9._-]{1,100}", value)
+        _require(bool(fits), place, field, value, "allowed are 1 to 100 letters, digits and . _ -")
+    elif field == "redis_url":
+        _check_url(value, place)
+    elif field == "web_host":
+        _require(
+            bool(re.fullmatch(r"[^\s/]+", value)), place, field, value, "it must be a host name or address"
+        )
+    return value
+
+
+def _check_url(url: str, place: str) -> None:
+    allowed = "allowed are embedded, fake, or a redis://, rediss:// or unix:// URL"
+    if "://" not in url:
+        # Other plain words may be registered as entry points, so only their form is judged here.
+        _require(bool(re.fullmatch(r"[a-z][a-z0-9_-]*", url)), place, "redis_url", url, allowed)
+        return
+    _require(url.startswith(("redis://", "rediss://", "unix://")), place, "redis_url", url, allowed)
+    readable = True
+    try:
+        urlsplit(url).port  # noqa: B018 - parsed, and refused, when it is looked at
+    except ValueError:
+        # Its own message would show the password: it takes a "/" in it for the end of the host.
+        readable = False
+    _require(readable, place, "redis_url", url, "it cannot be understood; a password must be percent-encoded")
+
+
+def _require(fits: bool, place: str, field: str, value: object, rule: str) -> None:
+    if not fits:
+        raise ConfigError(f"{place} {shown(field, value)} is refused: {rule}")
+
+
+def _check_relations(values: Mapping[str, Any], place: Callable[[str], str]) -> None:
+    """The timings that only make sense together (architecture.md); `place` says where a field was written."""
+
+    def below(small: str, large: str, of_small: float = 1.0, of_large: float = 1.0) -> None:
+        if values[small] * of_small >= values[large] * of_large:
+            left = f"{place(small)} ({durations.show(values[small])})" + (" twice" if of_small == 2 else "")
+            right = (
+                "half of " if of_large == 0.5 else ""
+            ) + f"{place(large)} ({durations.show(values[large])})"
+            raise ConfigError(f"{left} must be less than {right}")
+
+    below("leader_retry", "leader_renew_deadline")
+    below("leader_renew_deadline", "leader_lease")
+    below("heartbeat_every", "instance_lease", of_small=2)
+    below("lease_margin", "instance_lease", of_large=0.5)
+    below("cancel_grace", "lease_margin")

@@ -1,0 +1,210 @@
+"""The coordinator: finds what is due, plans it, and dispatches it in batches under the leader's epoch.
+
+It never polls. It sleeps until the first of: the next slot, the next retry, the earliest lease or hard end
+that could be over; or until a line in its mailbox says that something changed. Delays are counted from the
+server's clock as the last reply told it, so a wrong local clock changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from . import codec
+from .clock import Host
+from .config import Settings
+from .election import Election
+from .model import Task
+from .plan import CatchUp, Plan, plan
+from .schedule import due_of
+from .store import Store, text
+
+AHEAD = 64  # tasks whose next slots are known before they are due
+BATCH = 100  # tasks, timers or attempts handled by one call
+KNOWN = 10_000  # definitions kept decoded
+TRIM_EVERY = 60.0  # seconds between two rounds of retention
+
+
+@dataclass(frozen=True)
+class Due:
+    """One task's place in the set of due tasks."""
+
+    task: str
+    at: int
+    revision: str
+    watermark: str
+    catch_up: CatchUp
+
+
+class Coordinator:
+    """Coordinates while its election says so; one per instance."""
+
+    def __init__(self, store: Store, host: Host, settings: Settings, name: str, election: Election, scope: str) -> None:
+        self._store, self._host, self._settings, self._name = store, host, settings, name
+        self._election, self._scope = election, scope
+        self.incarnation = ""
+        self._wake = asyncio.Event()
+        self._known: OrderedDict[tuple[str, str], Task] = OrderedDict()
+        self._server_ahead = 0.0  # server's ms minus our monotonic ms, as the last reply told it
+        self._due: list[Due] = []
+        self._timer: int | None = None
+        self._sweep_at = 0.0  # monotonic
+        self._trim_at = 0.0
+
+    def hint(self) -> None:
+        """Something is due sooner than we think, or leadership is free."""
+        self._wake.set()
+
+    def _who(self) -> tuple[str, str, str]:
+        return self._name, self.incarnation, self._election.epoch
+
+    def _server_now(self) -> int:
+        return int(self._host.clock.monotonic() * 1000 + self._server_ahead)
+
+    def _saw_server_time(self, ms: int) -> None:
+        self._server_ahead = ms - self._host.clock.monotonic() * 1000
+
+    async def run(self) -> None:
+        """Campaign, and coordinate while leading, until cancelled."""
+        while True:
+            self._wake.clear()
+            if not self.incarnation:
+                await self._wake.wait()
+                continue
+            if not self._election.believes():
+                self._election.forget()
+                left = await self._election.campaign()
+                if left is not None:
+                    await self._sleep(left)
+                    continue
+                self._sweep_at = self._trim_at = 0.0
+            await self._lead()
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _lead(self) -> None:
+        """Coordinate from a fresh look at what is due, until leadership ends."""
+        await self._look()
+        while self._election.believes() and self.incarnation:
+            if self._wake.is_set():
+                self._wake.clear()
+                await self._look()
+            if not await self._act():
+                return
+            await self._sleep(self._idle_for())
+
+    async def _look(self) -> None:
+        self._read(await self._store.call("upcoming", self._scope, AHEAD))
+
+    def _read(self, reply: list[Any]) -> None:
+        self._saw_server_time(int(reply[0]))
+        self._timer = int(float(reply[1])) if reply[1] else None
+        rows = [[text(v) for v in reply[i : i + 5]] for i in range(2, len(reply), 5)]
+        self._due = [Due(task, int(float(at)), rev, mark, c) for task, at, rev, mark, c in rows]  # type: ignore[arg-type]
+
+    def _idle_for(self) -> float:
+        mono = self._host.clock.monotonic()
+        waits = [self._sweep_at - mono, self._trim_at - mono]
+        if self._due:
+            waits.append((self._due[0].at - self._server_now()) / 1000)
+        if self._timer is not None:
+            waits.append((self._timer - self._server_now()) / 1000)
+        if self._election.enabled:
+            waits.append(self._election.deadline() - mono)
+        return min(waits)
+
+    async def _act(self) -> bool:
+        """Do everything that is due by now; False when a fence says that we no longer lead."""
+        now, mono = self._server_now(), self._host.clock.monotonic()
+        due = [d for d in self._due[:BATCH] if d.at <= now]
+        if due and not await self._dispatch(due, now):
+            return False
+        if self._timer is not None and self._timer <= now and not await self._promote():
+            return False
+        if mono >= self._sweep_at and not await self._recover():
+            return False
+        return mono < self._trim_at or await self._trim()
+
+    def _fenced(self, reply: Any) -> bool:
+        if text(reply[0]) == "refused":
+            self._election.forget()
+            return False
+        return True
+
+    async def _definition(self, due: Due) -> Task | None:
+        key = (due.task, due.revision)
+        if key not in self._known:
+            name = self._store.key("task", due.task)
+            raw = await self._store.retrying(lambda: self._store.redis.execute_command("HMGET", name, "def", "rev"))
+            if not raw[0] or text(raw[1]) != due.revision:
+                return None
+            self._known[key] = codec.decode_task(raw[0])
+            if len(self._known) > KNOWN:
+                self._known.popitem(last=False)
+        return self._known[key]
+
+    async def _dispatch(self, due: list[Due], now: int) -> bool:
+        args: list[str | float] = [*self._who(), self._scope, "1" if self._settings.distributed_lock else "0"]
+        for d in due:
+            task = await self._definition(d)
+            if task is not None:
+                planned = plan(task.name, task.schedule, task.misfire, int(d.watermark or now), now, d.catch_up)
+                args += _plan_args(task, d, planned, now)
+        replies = await self._store.calls(("dispatch", args), ("upcoming", (self._scope, AHEAD)))
+        self._read(replies[1])
+        if not self._fenced(replies[0]):
+            return False
+        if not any(text(verdict) == "ok" for verdict in replies[0][2:]):
+            # Somebody else was first, or the server's clock is a little behind our estimate.
+            await self._host.clock.sleep(0.002)
+        return True
+
+    async def _promote(self) -> bool:
+        reply = await self._store.call("promote", *self._who(), BATCH)
+        if self._fenced(reply):
+            self._timer = int(float(reply[2])) if reply[2] else None
+            return True
+        return False
+
+    async def _recover(self) -> bool:
+        reply = await self._store.call("recover", *self._who(), BATCH)
+        if not self._fenced(reply):
+            return False
+        # Live leases move on before they end, so this look costs a call per lease, not per second; a new
+        # instance or attempt cannot end sooner than its own lease, which `sweep_every` covers.
+        wait = float(reply[2]) / 1000 if reply[2] else self._settings.instance_lease
+        self._sweep_at = self._host.clock.monotonic() + min(wait, self._settings.instance_lease) + 0.001
+        return True
+
+    async def _trim(self) -> bool:
+        age = round(self._settings.keep_executions * 1000)
+        reply = await self._store.call("trim", *self._who(), age, self._settings.max_events, 1000)
+        if not self._fenced(reply):
+            return False
+        more = int(reply[1]) + int(reply[2]) > 0
+        self._trim_at = self._host.clock.monotonic() + (0.1 if more else TRIM_EVERY)
+        return True
+
+
+def _plan_args(task: Task, due: Due, planned: Plan, now: int) -> list[str | float]:
+    # "all" may take several plans; until it is through, the misfire policy must not see what was missed.
+    unfinished = due.catch_up == "all" and planned.next_due is not None and planned.next_due <= now
+    catch_up = due.catch_up if unfinished else ""
+    args: list[str | float] = [
+        task.name, due.revision, due.watermark, planned.watermark,
+        "" if planned.next_due is None else planned.next_due, due.catch_up, catch_up, len(planned.fire), len(planned.skips),
+    ]  # fmt: skip
+    for slot in planned.fire:
+        args += [slot, due_of(task.name, task.schedule, slot)]
+    for skip in planned.skips:
+        args += [skip.first, skip.last, "" if skip.count is None else skip.count, skip.reason]
+    return args

@@ -1,0 +1,201 @@
+"""One member of the cluster: membership, worker and coordinator, started and drained together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+import redis.asyncio as aioredis
+
+from .clock import Host
+from .config import Settings
+from .coordinator import Coordinator
+from .election import Election
+from .errors import LabschedError
+from .mailbox import Mailbox
+from .membership import Membership
+from .runners import Registered, Runner
+from .store import Store
+from .worker import Worker, registered_versions
+
+if TYPE_CHECKING:
+    from .app import Scheduler
+    from .scratch import Scratch
+
+Log = Callable[[str], None]
+
+
+class Instance:
+    """Runs the tasks of one process under one name, from `start` to `drain` (or `abandon`).
+
+    `drained` is set once it has left, whoever asked for it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        blocking: aioredis.Redis,
+        host: Host,
+        settings: Settings,
+        name: str,
+        app: Scheduler,
+        handlers: Mapping[str, Registered],
+        runners: Mapping[str, Runner],
+        scratch: Callable[[], Scratch],
+        log: Log,
+    ) -> None:
+        # Without election and without lock every instance dispatches every slot for itself.
+        scope = "" if settings.leader_election or settings.distributed_lock else name
+        self.name, self._log = name, log
+        self._store, self._blocking, self._host, self._settings = store, blocking, host, settings
+        self._runners = runners
+        self.election = Election(store, host, settings, name)
+        self.worker = Worker(store, host, settings, name, app, handlers, runners, scratch)
+        self.coordinator = Coordinator(store, host, settings, name, self.election, scope)
+        self.membership = Membership(
+            store, host, settings, name, scope, registered_versions(handlers),
+            on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_work=self.worker.hint,
+        )  # fmt: skip
+        self._mail: Mailbox | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._drain_asked = asyncio.Event()
+        self._leaving = False
+        self.drained = asyncio.Event()
+
+    async def start(self) -> None:
+        """Join and begin to work; returns once it is a member."""
+        await self.membership.join()
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "heartbeat": self.membership.run,
+            "worker": self.worker.run,
+            "coordinator": self.coordinator.run,
+            "drain": self._drain_when_asked,
+        }
+        if self.election.enabled:
+            loops["leadership"] = self._keep_leadership
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._supervise(what, run), name=what) for what, run in loops.items()]
+
+    async def _supervise(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Keep one loop going while the server refuses it (full, read-only, half started)."""
+        while True:
+            try:
+                return await run()
+            except LabschedError as error:
+                self._log(f"{what}: {error}")
+                await self._host.clock.sleep(1.0)
+
+    # Told by membership.
+
+    def _joined(self, incarnation: str) -> None:
+        self.worker.incarnation = self.coordinator.incarnation = self.election.incarnation = incarnation
+        self.worker.claiming = not self._leaving
+        old, self._mail = self._mail, Mailbox(self._store, incarnation, self._on_line, blocking=self._blocking)
+        if old is not None:
+            self._tasks.append(asyncio.get_running_loop().create_task(old.stop()))
+        self._mail.start()
+        self.worker.hint()
+        self.coordinator.hint()
+        self._log(f"joined as incarnation {incarnation}")
+
+    def _lost(self) -> None:
+        self.worker.incarnation = self.coordinator.incarnation = ""
+        self.election.forget()
+        told = self.worker.stop_all("lease")
+        self.membership.lost([a.ctx.execution for a in told], "loop")
+        self._log(f"lease lost: {len(told)} attempts told to stop")
+
+    def _alarmed(self) -> None:
+        self.membership.lost(self.worker.flag_lease_lost(), "alarm")
+
+    def _on_line(self, line: str) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "work":
+            self.worker.hint()
+        elif word == "lead":
+            self.coordinator.hint()
+        elif word in ("cancel", "revoked"):
+            self.worker.cancel(rest.partition(" ")[0], "cancel" if word == "cancel" else "revoked")
+        elif word == "drain":
+            self._drain_asked.set()
+
+    async def _keep_leadership(self) -> None:
+        while True:
+            await self._host.clock.sleep(self._settings.leader_retry)
+            if self.election.epoch and not await self.election.renew():
+                self._log("leadership lost")
+                self.coordinator.hint()
+
+    # The end.
+
+    async def _drain_when_asked(self) -> None:
+        await self._drain_asked.wait()
+        # Not awaited here: draining cancels this very task.
+        self._draining = asyncio.get_running_loop().create_task(self.drain())
+
+    async def drain(self) -> None:
+        """Step down, stop claiming, hand unstarted work back, finish or cancel the rest, leave.
+
+        Bodies get `drain_timeout` seconds while the lease goes on being renewed; what still runs then is
+        cancelled and goes back to READY. Repeated calls wait for the first.
+        """
+        if self._leaving:
+            await self.drained.wait()
+            return
+        self._leaving = True
+        self._drain_asked.set()
+        clock, began = self._host.clock, self._host.clock.monotonic()
+
+        def stage(name: str) -> None:
+            took = clock.monotonic() - began
+            self.membership.note("drain", stage=name, took=took)
+            self._log(f"drain: {name} after {took:.3f} s")
+
+        stage("signal")
+        self.worker.claiming = False
+        await self._stop_coordinating()
+        stage("stepped-down")
+        await self._store.call("drain", self.name, self.membership.incarnation)
+        stage("claiming-stopped")
+        unstarted = [a for a in self.worker.attempts.values() if not a.started]
+        for attempt in unstarted:
+            attempt.stop("drain")
+        stage("returned")
+        await self._finish_bodies(self._settings.drain_timeout)
+        stage("bodies-done")
+        await self.membership.leave(len(unstarted))
+        stage("left")
+        await self._close()
+
+    async def _stop_coordinating(self) -> None:
+        for task in self._tasks:
+            if task.get_name() in ("coordinator", "leadership"):
+                task.cancel()
+        await self.election.resign()
+
+    async def _finish_bodies(self, seconds: float) -> None:
+        grace = self._settings.cancel_grace + 1.0
+        for wait, then in ((seconds, "drain"), (grace, "")):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self.worker.settled()
+                    return
+            if then:
+                self.worker.stop_all("drain")
+
+    async def abandon(self) -> None:
+        """Stop without a word, as after an error: the lease runs out and others recover the work."""
+        self.worker.stop_all("lease")
+        await self._close()
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._mail is not None:
+            await self._mail.stop()
+        for runner in self._runners.values():
+            runner.close()
+        self.drained.set()

@@ -1,0 +1,437 @@
+"""Named leases: a lock is held until it is released or its time is over, whichever comes first.
+
+    free ──acquire──> held until now + at_most_for ──release──> free, or closed until at_least_for is over
+      ▲                │ extend moves the end           │
+      └──── expired ───┘                                └──> handed to the first live waiter
+
+The server's clock judges every lease; the holder keeps a monotonic deadline, counted from before it sent
+the call that proved the lease, so that it stops believing no later than the server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, TypeVar, cast
+
+import redis.asyncio as aioredis
+
+from .clock import Host
+from .durations import seconds
+from .errors import ConfigError, LabschedError, LockLost, LockNotAcquired, OutcomeUnknown
+from .mailbox import Mailbox
+from .model import LockInfo, as_datetime
+from .store import Store, text, texts
+from .wire import Wire
+
+Duration = float | int | str | timedelta
+P = ParamSpec("P")
+T = TypeVar("T")
+
+REFRESH = 1.0  # seconds after which a waiter looks for itself and gives a sign of life
+ALIVE = 3.0  # seconds after which a silent waiter counts as dead
+GIVE_UP = 1.0  # seconds that a cancelled waiter spends at most on leaving the queue
+LISTED = 10_000  # locks in one listing
+
+
+class Lock:
+    """A lock that was granted. `token` grows with every grant: hand it to whatever the lock protects."""
+
+    def __init__(self, manager: LockManager, terms: _Terms, token: int, until: int, deadline: float) -> None:
+        self.name = terms.name
+        self.owner = manager.owner
+        self.token = token
+        self.at_most_for = terms.most_ms / 1000
+        self._manager = manager
+        self._until, self._deadline = until, deadline
+        self._over: str | None = None  # why it is held no more
+        self._moved: Callable[[], None] | None = None  # told when the deadline changes
+
+    def __repr__(self) -> str:
+        return f"<Lock {self.name!r} token={self.token} owner={self.owner!r} until={self.lock_until:%H:%M:%S.%f}>"
+
+    @property
+    def lock_until(self) -> datetime:
+        """When the server will consider the lock free, by the server's clock."""
+        return cast(datetime, as_datetime(self._until))
+
+    @property
+    def left(self) -> float:
+        """Seconds for which the lock is surely held, 0 when it is not."""
+        return 0.0 if self._over else max(self._deadline - self._manager.host.clock.monotonic(), 0.0)
+
+    @property
+    def held(self) -> bool:
+        return self.left > 0
+
+    def assert_held(self) -> None:
+        """Raises `LockLost` when the lock was released, lost or is past its local deadline. Sends nothing."""
+        if not self.held:
+            raise LockLost(f"lock {self.name!r} (token {self.token}) {self._over or 'has expired'}")
+
+    async def extend(self, at_most_for: Duration | None = None) -> None:
+        """The lock ends `at_most_for` from now (default: as when taken), be that later or earlier.
+
+        The token stays. Raises `LockLost` when the lock had ended, with or without a successor.
+        """
+        most = _ms("at_most_for", self.at_most_for if at_most_for is None else at_most_for, least=1)
+        if self._over:
+            self.assert_held()
+        reply, sent, _ = await self._manager._step("lock_extend", self.name, self.owner, self.token, most)
+        if text(reply[0]) == "refused":
+            self._end("was lost: " + _why(reply))
+            self.assert_held()
+        self._until = int(reply[1])
+        self._deadline = _deadline(sent, self._until, int(reply[2]))
+        if self._moved:
+            self._moved()
+
+    async def release(self) -> None:
+        """Lets go; what is left of `at_least_for` stays closed. Doing it again does nothing.
+
+        Raises `LockLost` when the lock had ended before, also when nobody has taken it since.
+        """
+        if self._over == "was released":
+            return
+        manager = self._manager
+        reply, _, tries = await manager._step("lock_release", self.name, self.owner, self.token, manager._box)
+        word = text(reply[0])
+        # A refused repeat, sent while the lease ran: an earlier copy has done it, others held it since.
+        if word == "refused" and not (tries > 1 and self.held):
+            self._end("was lost: " + _why(reply))
+            self.assert_held()
+        self._end("was released")
+        if word == "ok":
+            manager._deliver(text(reply[1]))
+        else:
+            manager._nudge()
+
+    def _end(self, why: str) -> None:
+        self._over = why
+        if self._moved:
+            self._moved()
+
+
+class LockManager:
+    """Locks of one namespace on one Redis client. Not reentrant: an owner that asks twice gets None.
+
+    `redis` is any `redis.asyncio.Redis`, decoding or not. Waiting needs a second connection of its pool
+    for as long as somebody waits; one with room for one only is refused by `wait` with a `ConfigError`.
+    Calls raise `Unreachable`, `OutcomeUnknown` or `ServerUnsuitable` when the server does not answer as it
+    should; a lost reply is answered by sending the call again, which cannot take a lock twice.
+    """
+
+    def __init__(
+        self,
+        redis: aioredis.Redis,
+        namespace: str = "labsched",
+        owner: str | None = None,
+        host: Host | None = None,
+        on_trouble: Callable[[str], None] | None = None,
+        *,
+        patience: float | None = 10.0,
+    ) -> None:
+        self.host = host or Host()
+        self._store = Store(redis, namespace, host=self.host, patience=patience, on_trouble=on_trouble)
+        self._wire = Wire(self._store)
+        self._box = self.host.new_id()
+        self.owner = f"{self.host.hostname}:{self.host.pid}:{self._box[:8]}" if owner is None else owner
+        if not isinstance(self.owner, str) or not self.owner:
+            raise ConfigError(f"owner {owner!r} is refused: it must be a non-empty text")
+        self._mail = Mailbox(self._store, self._box, self._deliver, wanted=lambda: bool(self._waiting))
+        self._waiting: dict[str, asyncio.Future[str]] = {}  # nonce -> what its mailbox says
+
+    async def acquire(self, name: str, at_most_for: Duration, at_least_for: Duration = 0) -> Lock | None:
+        """The lock, or None when it is held, closed by `at_least_for`, or somebody waits for it."""
+        terms, nonce = _Terms(name, at_most_for, at_least_for), self.host.new_id()
+        try:
+            reply, sent, _ = await self._step(
+                "lock_acquire", name, self.owner, nonce, terms.most_ms, terms.least_ms
+            )
+        except (asyncio.CancelledError, OutcomeUnknown):
+            await self._leave(name, nonce)
+            raise
+        return self._granted(terms, reply, sent) if text(reply[0]) == "ok" else None
+
+    async def wait(
+        self, name: str, at_most_for: Duration, at_least_for: Duration = 0, timeout: Duration | None = None
+    ) -> Lock | None:
+        """The lock as soon as it is this caller's turn, first come first served; None after `timeout`.
+
+        `timeout=None` waits for ever. A caller that is cancelled or runs out of time has left the queue, and
+        has given back a grant that came in that moment.
+        """
+        terms = _Terms(name, at_most_for, at_least_for)
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        if limit == 0:
+            return await self.acquire(name, at_most_for, at_least_for)
+        self._check_room()
+        try:
+            async with asyncio.timeout(limit) as bell:
+                while True:
+                    lock = await self._queue(terms, self.host.new_id())
+                    if lock:
+                        return lock
+        except TimeoutError:
+            if not bell.expired():
+                raise
+            return None
+
+    @contextlib.asynccontextmanager
+    async def hold(
+        self,
+        name: str,
+        at_most_for: Duration,
+        at_least_for: Duration = 0,
+        keep_alive: bool = False,
+        timeout: Duration | None = 0,
+    ) -> AsyncIterator[Lock]:
+        """Holds the lock around a block; `LockNotAcquired` when it is taken (after waiting for `timeout`).
+
+        When the lock ends before the block does, the block is cancelled and exits with `LockLost`. With
+        `keep_alive` it is renewed every third of `at_most_for`, and ends early only when that fails.
+        """
+        lock = await self.wait(name, at_most_for, at_least_for, timeout)
+        if lock is None:
+            raise LockNotAcquired(f"lock {name!r} is taken")
+        async with self._around(lock, keep_alive):
+            yield lock
+
+    def guarded(
+        self, name: str, at_most_for: Duration, at_least_for: Duration = 0, keep_alive: bool = False
+    ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T | None]]]:
+        """Decorates a coroutine function: it runs holding the lock, and is skipped (None) when that is taken."""
+        check_terms(name, at_most_for, at_least_for)
+
+        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T | None]]:
+            if not asyncio.iscoroutinefunction(function):
+                raise ConfigError(f"guarded() needs a coroutine function, got {function!r}")
+
+            @functools.wraps(function)
+            async def guarded_function(*args: P.args, **kwargs: P.kwargs) -> T | None:
+                lock = await self.acquire(name, at_most_for, at_least_for)
+                if lock is None:
+                    return None
+                async with self._around(lock, keep_alive):
+                    return await function(*args, **kwargs)
+
+            return guarded_function
+
+        return decorate
+
+    async def locks(self) -> list[LockInfo]:
+        """Every lock that cannot be taken now, the one that ends first first."""
+        reply, _, _ = await self._step("lock_list", LISTED)
+        now, flat = int(reply[0]), texts(reply[1:])
+        return [
+            LockInfo(
+                name=flat[i],
+                owner=flat[i + 1],
+                token=int(flat[i + 2]),
+                lock_until=int(flat[i + 3]),
+                left=(int(flat[i + 3]) - now) / 1000,
+                released=flat[i + 4] == "1",
+                waiters=int(flat[i + 5]),
+            )
+            for i in range(0, len(flat), 6)
+        ]
+
+    async def close(self) -> None:
+        """Stops listening for hand-overs. Locks that are held stay held; the client stays open."""
+        await self._mail.stop()
+
+    async def __aenter__(self) -> LockManager:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def _step(self, script: str, *args: str | int) -> tuple[Any, float, int]:
+        """Runs a script; also when its answered copy was sent (monotonic), and how often it was sent."""
+        sent, tries = 0.0, 0
+
+        async def send() -> Any:
+            nonlocal sent, tries
+            sent, tries = self.host.clock.monotonic(), tries + 1
+            return await self._wire.evalsha(script, args)
+
+        return await self._store.retrying(send), sent, tries
+
+    def _granted(self, terms: _Terms, reply: Any, sent: float) -> Lock:
+        until = int(reply[2])
+        return Lock(self, terms, int(reply[1]), until, _deadline(sent, until, int(reply[3])))
+
+    async def _queue(self, terms: _Terms, nonce: str) -> Lock | None:
+        """One place in the queue until the lock is ours. None: we had it and learned too late."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                told = self._waiting[nonce] = loop.create_future()
+                self._mail.start()
+                reply, sent, _ = await self._step(
+                    "lock_wait", terms.name, self.owner, nonce, terms.most_ms, terms.least_ms, self._box,
+                    int(ALIVE * 1000),
+                )  # fmt: skip
+                word = text(reply[0])
+                if word != "wait":
+                    return self._granted(terms, reply, sent) if word == "ok" else None
+                first_in = int(reply[1] or 0) / 1000 + 0.001 if reply[1] else REFRESH
+                timer = loop.call_later(min(first_in, REFRESH), _tell, told, "again")
+                line = await told
+                timer.cancel()
+                if line.startswith("granted"):
+                    _, token, until = line.split()
+                    # Server time at `sent` was at most `now` of its reply: that fixes the deadline without
+                    # another round trip.
+                    return Lock(
+                        self, terms, int(token), int(until), _deadline(sent, int(until), int(reply[2]))
+                    )
+        except (asyncio.CancelledError, LabschedError):
+            await self._leave(terms.name, nonce)
+            raise
+        finally:
+            del self._waiting[nonce]
+
+    async def _leave(self, name: str, nonce: str) -> None:
+        """Takes a call back that may have happened. If this cannot be sent, the lease or ALIVE ends it."""
+        try:
+            async with asyncio.timeout(GIVE_UP):
+                reply, _, _ = await self._step("lock_leave", name, nonce, self._box)
+                self._deliver(text(reply[1]))
+        except (LabschedError, TimeoutError) as error:
+            self._store.on_trouble(f"could not leave the queue of lock {name!r}: {error}")
+
+    def _deliver(self, line: str) -> None:
+        nonce, _, rest = line.partition(" ")
+        if nonce in self._waiting:
+            _tell(self._waiting[nonce], rest)
+
+    def _nudge(self) -> None:
+        for told in self._waiting.values():
+            _tell(told, "again")
+
+    def _check_room(self) -> None:
+        redis = self._store.redis
+        pool = getattr(redis, "connection_pool", None)
+        if getattr(redis, "single_connection_client", False) or getattr(pool, "max_connections", 2) < 2:
+            raise ConfigError("waiting for a lock needs a client whose pool allows at least 2 connections")
+
+    @contextlib.asynccontextmanager
+    async def _around(self, lock: Lock, keep_alive: bool) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        keeper: asyncio.Task[None] | None = None
+        try:
+            async with asyncio.timeout(None) as bell:
+
+                def moved() -> None:
+                    if not bell.expired():
+                        released = lock._over == "was released"
+                        bell.reschedule(
+                            None if released else loop.time() + lock.left - min(0.005, lock.left / 10)
+                        )
+
+                lock._moved = moved
+                moved()
+                try:
+                    if keep_alive:
+                        keeper = loop.create_task(self.keep(lock), name=f"keep-alive of lock {lock.name}")
+                    yield
+                finally:
+                    lock._moved = None
+                    if keeper:
+                        keeper.cancel()
+                        await asyncio.wait([keeper])
+        except GeneratorExit:
+            raise  # thrown away, not run to its end: nothing may be awaited any more
+        except BaseException as error:
+            if bell.expired() and not isinstance(error, asyncio.CancelledError):
+                raise _lost_in_block(lock) from error
+            await self.let_go(lock, error)
+            raise
+        if bell.expired():
+            raise _lost_in_block(lock)
+        await self.let_go(lock, None)
+
+    async def let_go(self, lock: Lock, error: BaseException | None) -> None:
+        """Releases at the end of a block. The block's own error is not hidden behind one of the release."""
+        try:
+            if lock._over is None or error is None:
+                await lock.release()
+        except LockLost as lost:
+            if error is None:
+                raise
+            error.add_note(str(lost))
+        except LabschedError as trouble:
+            # The work was done under the lock; that it stays closed until its end is not worth an error.
+            lock.assert_held() if error is None else error.add_note(f"and releasing failed: {trouble}")
+            self._store.on_trouble(f"lock {lock.name!r} stays until {lock.lock_until}: {trouble}")
+
+    async def keep(self, lock: Lock) -> None:
+        """Renews every third; a renewal without answer is tried again until the block's own timer rings."""
+        third = lock.at_most_for / 3
+        pause = third
+        while True:
+            await self.host.clock.sleep(pause)
+            try:
+                # Bounded, because a lost packet must not eat the rest of the lease.
+                async with asyncio.timeout(third / 2):
+                    await lock.extend(lock.at_most_for)
+                pause = third
+            except LockLost:
+                return
+            except (LabschedError, TimeoutError) as error:
+                pause = min(third / 4, 1.0)
+                self._store.on_trouble(f"lock {lock.name!r} could not be renewed: {error or 'no answer'}")
+
+
+def check_terms(name: str, at_most_for: Duration, at_least_for: Duration) -> None:
+    """Raises `ConfigError` (a ValueError) for what no lock can be taken with. Sends nothing."""
+    _Terms(name, at_most_for, at_least_for)
+
+
+class _Terms:
+    """What a caller asks for, checked."""
+
+    __slots__ = ("least_ms", "most_ms", "name")
+
+    def __init__(self, name: str, at_most_for: Duration, at_least_for: Duration) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"lock name {name!r} is refused: it must be a non-empty text")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(f"lock name {name!r} is refused: it holds a lone surrogate") from None
+        self.name = name
+        self.most_ms = _ms("at_most_for", at_most_for, least=1)
+        self.least_ms = _ms("at_least_for", at_least_for, least=0)
+        if self.least_ms > self.most_ms:
+            raise ConfigError(f"at_least_for {at_least_for!r} is longer than at_most_for {at_most_for!r}")
+
+
+def _ms(what: str, value: Duration, least: int) -> int:
+    return math.ceil(seconds(value, what, minimum=least / 1000) * 1000 - 1e-6)
+
+
+def _deadline(sent: float, until: int, now: int) -> float:
+    """The monotonic time at which a lease has surely not ended: `sent` is not after the server's `now`,
+    which is cut to whole ms."""
+    return sent + (until - now - 1) / 1000
+
+
+def _tell(told: asyncio.Future[str], word: str) -> None:
+    if not told.done():
+        told.set_result(word)
+
+
+def _why(reply: Any) -> str:
+    return "it expired" if text(reply[2]) == "expired" else "somebody else took it, or it was released"
+
+
+def _lost_in_block(lock: Lock) -> LockLost:
+    return LockLost(
+        f"lock {lock.name!r} (token {lock.token}) {lock._over or 'expired'} before its block ended"
+    )

@@ -1,0 +1,26 @@
+-- include: event post token ready lead
+-- What follows when an execution ends.
+
+-- The run of a slot has ended: the one that waited for its turn becomes READY.
+local function slot_ended(task)
+  local slots = redis.call('HINCRBY', k_task(task), 'slots', -1)
+  local waiting = redis.call('HGET', k_task(task), 'buffered')
+  if slots > 0 or not waiting or waiting == '' then return end
+  local x = redis.call('HMGET', k_x(waiting), 'state', 'prio')
+  assert(LEGAL[x[1] .. '>READY'], 'buffered execution is ' .. x[1])
+  redis.call('HSET', k_task(task), 'buffered', '', 'last', waiting)
+  redis.call('HINCRBY', k_task(task), 'slots', 1)
+  redis.call('HINCRBY', k_task(task), 'backlog', -1)
+  redis.call('HSET', k_x(waiting), 'state', 'READY', 'reason', '')
+  redis.call('ZREM', k_state('BUFFERED'), waiting)
+  event('READY', task, waiting, '', '', '', '', '{"source":"buffer"}')
+  queue_ready(task, x[2], {waiting}, take(1))
+end
+
+-- Counts a terminal execution, indexes it and tells its waiters. The caller has set its state and its event.
+local function ended(task, id, state, waiters)
+  redis.call('ZADD', k_state(state), num(now), id)
+  redis.call('HINCRBY', k_counts, state, 1)
+  redis.call('HINCRBY', k_task(task), 'n:' .. state, 1)
+  for box in string.gmatch(waiters or '', '%S+') do post(box, 'done:' .. id .. ' ' .. state) end
+end

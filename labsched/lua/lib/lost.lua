@@ -1,0 +1,82 @@
+-- include: end lock
+-- An attempt is over without its own word: its token is revoked, its slot and lock are free, and the
+-- execution goes to the front of its queue, or is DEAD when that happened too often.
+
+local function attempt_record(number, token, instance, started, outcome, error)
+  return '{"number":' .. number .. ',"token":' .. token .. ',"instance":' .. cjson.encode(instance) ..
+    ',"started":' .. num(math.floor(tonumber(started) / 1000)) .. ',"ended":' .. num(now) ..
+    ',"outcome":"' .. outcome .. '","error":' .. error .. '}'
+end
+
+-- Takes RUNNING work away from its attempt; returns what the caller needs to go on.
+local function take_away(id, x, outcome, error)
+  redis.call('HSET', k_x(id), 'a' .. x.attempt, attempt_record(x.attempt, x.token, x.inst, x.started, outcome, error),
+    'token', '', 'inc', '', 'prog', '')
+  redis.call('ZREM', k_state('RUNNING'), id)
+  redis.call('SREM', k_held(x.inc), id)
+  redis.call('HINCRBY', k_task(x.task), 'running', -1)
+  if x.lock == '1' then lock_drop('task:' .. x.task, x.token, x.task, id) end
+end
+
+local function back_to_ready(id, x, source)
+  assert(LEGAL['RUNNING>READY'])
+  redis.call('HSET', k_x(id), 'state', 'READY')
+  event('READY', x.task, id, '', '', '', '', '{"source":"' .. source .. '"}')
+  -- ms of creation as us: in front of whatever was created later.
+  queue_ready(x.task, x.prio, {id}, tonumber(x.created) * 1000)
+end
+
+local function close(id, x, state, reason, data)
+  redis.call('HSET', k_x(id), 'state', state, 'ended', num(now), 'reason', reason)
+  event(state, x.task, id, x.attempt, x.token, x.inst, '', data)
+  ended(x.task, id, state, x.w)
+  if x.turn == '1' then slot_ended(x.task) end
+end
+
+local FIELDS = {'task', 'state', 'attempt', 'token', 'inst', 'inc', 'started', 'prio', 'created', 'losses', 'cancel',
+  'lock', 'turn', 'w', 'slot', 'fails'}
+
+local function load(id)
+  local values, x = redis.call('HMGET', k_x(id), unpack(FIELDS)), {}
+  for i, name in ipairs(FIELDS) do x[name] = values[i] or '' end
+  return x
+end
+
+local function lost(id, reason)
+  local x = load(id)
+  if x.state ~= 'RUNNING' then return false end
+  local losses = tonumber(x.losses) + 1
+  redis.call('HSET', k_x(id), 'losses', losses)
+  take_away(id, x, 'LOST', 'null')
+  event('LOST', x.task, id, x.attempt, x.token, x.inst, '', '{"reason":"' .. reason .. '","losses":' .. losses .. '}')
+  redis.call('HINCRBY', k_counts, 'LOST', 1)
+  redis.call('HINCRBY', k_task(x.task), 'n:LOST', 1)
+  local most = tonumber(redis.call('HGET', k_task(x.task), 'max_losses') or '3')
+  if x.cancel == '1' then
+    close(id, x, 'CANCELLED', 'lost while asked to stop', '{"was":"RUNNING","force":false}')
+  elseif losses >= most then
+    close(id, x, 'DEAD', 'lost ' .. losses .. ' times', '{"losses":' .. losses .. ',"reason":"' .. reason .. '"}')
+  else
+    back_to_ready(id, x, 'lost')
+  end
+  return true
+end
+
+-- Ends an incarnation: whatever it held is lost, and its name is free.
+local function bury(inc, reason)
+  local inst = redis.call('HMGET', k_inst(inc), 'name', 'scope')
+  local name, lease = inst[1] or '', redis.call('ZSCORE', k_leases, inc) or '0'
+  local held = redis.call('SMEMBERS', k_held(inc))
+  table.sort(held)
+  redis.call('ZREM', k_leases, inc)
+  redis.call('ZREM', k_idle, inc)
+  event('INSTANCE_LOST', '', '', '', inc, name, '', '{"reason":"' .. reason .. '","until":' .. num(tonumber(lease)) ..
+    ',"held":' .. #held .. '}')
+  for _, id in ipairs(held) do lost(id, reason) end
+  if inst[2] and inst[2] ~= '' then
+    redis.call('SREM', k_scopes, inst[2])
+    redis.call('DEL', k_due(inst[2]))
+  end
+  if redis.call('HGET', k_names, name) == inc then redis.call('HDEL', k_names, name) end
+  redis.call('DEL', k_inst(inc), k_handlers(inc), k_held(inc), k_box(inc))
+end

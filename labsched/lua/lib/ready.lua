@@ -1,0 +1,53 @@
+-- include: event post
+-- READY work: the queues that claim reads, and hints for those who could run it.
+
+-- Tells up to `wanted` idle instances that have the task's current handler, longest idle first.
+local function wake_workers(task, wanted)
+  local version, skip = redis.call('HGET', k_task(task), 'version'), 0
+  for _ = 1, 16 do
+    local page = redis.call('ZRANGE', k_idle, skip, skip + 63)
+    for _, inc in ipairs(page) do
+      if wanted <= 0 then return end
+      local lease = redis.call('ZSCORE', k_leases, inc)
+      if not lease or tonumber(lease) <= now then
+        redis.call('ZREM', k_idle, inc)
+      elseif redis.call('HGET', k_handlers(inc), task) == version then
+        redis.call('ZREM', k_idle, inc)
+        post(inc, 'work')
+        wanted = wanted - 1
+      else
+        skip = skip + 1
+      end
+    end
+    if #page < 64 then return end
+  end
+end
+
+-- Redis refuses more arguments than Lua's stack holds, so long lists go in slices.
+local function each_slice(list, size, visit)
+  for first = 1, #list, size do visit(first, math.min(first + size - 1, #list)) end
+end
+
+-- Queues executions of one task and priority; `seq` orders them, smaller first. The caller has set
+-- their state and appends the events.
+local function queue_ready(task, priority, ids, seq)
+  local queue, index = {}, {}
+  for i, id in ipairs(ids) do
+    queue[2 * i - 1], queue[2 * i] = num(seq + i - 1), id
+    index[2 * i - 1], index[2 * i] = num(now), id
+  end
+  each_slice(queue, 2000, function(a, b)
+    redis.call('ZADD', k_ready(priority, task), unpack(queue, a, b))
+    redis.call('ZADD', k_state('READY'), unpack(index, a, b))
+  end)
+  redis.call('ZADD', k_turn(priority), 'NX', num(now_us), task)
+  redis.call('HINCRBY', k_task(task), 'backlog', #ids)
+  wake_workers(task, #ids)
+end
+
+local function unqueue(task, priority, id)
+  redis.call('ZREM', k_ready(priority, task), id)
+  redis.call('ZREM', k_state('READY'), id)
+  redis.call('HINCRBY', k_task(task), 'backlog', -1)
+  if redis.call('EXISTS', k_ready(priority, task)) == 0 then redis.call('ZREM', k_turn(priority), task) end
+end

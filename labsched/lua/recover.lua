@@ -1,0 +1,27 @@
+-- include: token event lead lost
+-- Recovers what dead incarnations and overdue attempts held. Fenced by the leader's epoch.
+-- KEYS: namespace. ARGV: instance, incarnation, epoch ('' without election), limit.
+-- Returns {'ok', attempts recovered, ms until the next lease or hard end can be over ('' never)} | {'refused', …}.
+local stale = stale_epoch(ARGV[2], ARGV[3])
+if stale then return refuse('recover', stale, '', ARGV[2], ARGV[1], ARGV[3]) end
+local limit, count = ARGV[4], 0
+local dead = redis.call('ZRANGEBYSCORE', k_leases, '-inf', num(now), 'LIMIT', 0, limit)
+local overdue = redis.call('ZRANGEBYSCORE', k_state('RUNNING'), '-inf', num(now), 'LIMIT', 0, limit)
+if #dead + #overdue > 0 then
+  take(1)
+  for _, inc in ipairs(dead) do
+    count = count + redis.call('SCARD', k_held(inc))
+    bury(inc, 'lease')
+  end
+  for _, id in ipairs(overdue) do
+    local inc, token = unpack(redis.call('HMGET', k_x(id), 'inc', 'token'))
+    if lost(id, 'hard-end') then
+      count = count + 1
+      if redis.call('ZSCORE', k_leases, inc) then post(inc, 'revoked ' .. token .. ' ' .. id) end
+    end
+  end
+end
+local next_lease = redis.call('ZRANGE', k_leases, 0, 0, 'WITHSCORES')[2]
+local next_end = redis.call('ZRANGE', k_state('RUNNING'), 0, 0, 'WITHSCORES')[2]
+local soonest = math.min(tonumber(next_lease or 'inf'), tonumber(next_end or 'inf'))
+return {'ok', count, soonest < math.huge and num(math.max(soonest - now, 0)) or ''}

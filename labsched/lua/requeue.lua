@@ -1,0 +1,14 @@
+-- include: token event lead lost
+-- Gives a FAILED or DEAD execution a new life: READY, with its counts of failures and losses at zero.
+-- KEYS: namespace. ARGV: execution. Returns 'ok' | 'unknown' | its state, when that cannot be requeued.
+local id = ARGV[1]
+local x = load(id)
+if x.state == '' then return 'unknown' end
+if not (LEGAL[x.state .. '>READY'] and (x.state == 'FAILED' or x.state == 'DEAD')) then return x.state end
+local seq = take(1)
+redis.call('ZREM', k_state(x.state), id)
+redis.call('HSET', k_x(id), 'state', 'READY', 'losses', 0, 'fails', 0, 'token', '', 'ended', '', 'reason', '', 'cancel', '',
+  'turn', '', 'lock', '0')
+event('READY', x.task, id, '', '', '', '', '{"source":"requeue"}')
+queue_ready(x.task, x.prio, {id}, seq)
+return 'ok'

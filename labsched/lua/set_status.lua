@@ -1,0 +1,19 @@
+-- include: token event lead
+-- An operator pauses, resumes or disables a task. Slots of a paused task are not made; `catch_up` says what becomes of them.
+-- KEYS: namespace. ARGV: task, status (ACTIVE PAUSED DISABLED), catch_up (none latest all).
+-- Returns 'ok' | 'same' | 'unknown'.
+local task, status, catch_up = ARGV[1], ARGV[2], ARGV[3]
+local d = redis.call('HMGET', k_task(task), 'status', 'watermark')
+if not d[1] then return 'unknown' end
+if d[1] == status then return 'same' end
+local rev = num(take(1))
+redis.call('HSET', k_task(task), 'status', status, 'status_by', 'operator', 'rev', rev)
+if status == 'ACTIVE' then
+  redis.call('HSET', k_task(task), 'catch_up', catch_up, 'status_by', 'code')
+  event('TASK_RESUMED', task, '', '', '', '', '', '{"by":"operator","catch_up":"' .. catch_up .. '","since":' .. d[2] .. '}')
+  schedule_task(task, now)
+else
+  unschedule_task(task)
+  event('TASK_PAUSED', task, '', '', '', '', '', '{"by":"operator","since":' .. num(now) .. ',"status":"' .. status .. '"}')
+end
+return 'ok'

@@ -1,0 +1,149 @@
+"""One instance's place in the cluster: its lease, and being told in time when that is over.
+
+The lease is renewed by heartbeats and judged by the server's clock. The instance counts on its own
+monotonic clock from the moment it *sent* the last renewal that was confirmed: `lease_margin` before the
+lease could end on the server it gives its attempts up, so that a body never runs on while another may have
+begun. A loop timer does that; an alarm on a thread flags the bodies when one of them blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from .clock import Alarm, Host
+from .config import Settings
+from .store import Store, text
+
+
+class Membership:
+    """Joins, renews, notices the end, and joins again under a new incarnation."""
+
+    def __init__(
+        self,
+        store: Store,
+        host: Host,
+        settings: Settings,
+        name: str,
+        scope: str,
+        versions: list[str],
+        *,
+        on_joined: Callable[[str], None],
+        on_lost: Callable[[], None],
+        on_alarm: Callable[[], None],
+        on_work: Callable[[], None],
+    ) -> None:
+        self._store, self._host, self._settings, self._name = store, host, settings, name
+        self._scope, self._versions = scope, versions
+        self._on_joined, self._on_lost, self._on_alarm, self._on_work = on_joined, on_lost, on_alarm, on_work
+        self.incarnation = ""
+        self._alarm: Alarm | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
+
+    def _facts(self) -> str:
+        s = self._settings
+        return msgspec.json.encode(
+            {
+                "pool_size": s.pool_size, "lease": s.instance_lease, "lease_margin": s.lease_margin,
+                "cancel_grace": s.cancel_grace, "drain_timeout": s.drain_timeout, "sweep_every": s.sweep_every,
+                "leader_lease": s.leader_lease, "election": s.leader_election, "lock": s.distributed_lock,
+                "pid": self._host.pid, "hostname": self._host.hostname,
+                "handlers": dict(zip(self._versions[::2], map(int, self._versions[1::2]), strict=True)),
+            }
+        ).decode()  # fmt: skip
+
+    async def join(self) -> None:
+        """Become a member under a new incarnation; what an older one of this name held is lost at once."""
+        sent = self._host.clock.monotonic()
+        reply = await self._store.call(
+            "join", self._name, self._host.new_id(), round(self._settings.instance_lease * 1000), self._scope,
+            self._facts(), self._settings.pool_size, self._host.hostname, self._host.pid, *self._versions,
+        )  # fmt: skip
+        self.incarnation = text(reply[0])
+        self._journal("joined", lease=self._settings.instance_lease, lease_margin=self._settings.lease_margin,
+                      cancel_grace=self._settings.cancel_grace)  # fmt: skip
+        self._alarm = self._host.alarm(self._host.clock, self._rang)
+        self._prove(sent)
+        self._on_joined(self.incarnation)
+
+    def _journal(self, kind: str, **fields: Any) -> None:
+        clock = self._host.clock
+        self._host.journal(
+            kind,
+            {"at": clock.now(), "mono": clock.monotonic(), "instance": self._name,
+             "incarnation": int(self.incarnation or 0), **fields},
+        )  # fmt: skip
+
+    def _prove(self, sent: float) -> None:
+        """The server confirmed a renewal that was sent at `sent`."""
+        self._deadline = sent + self._settings.instance_lease - self._settings.lease_margin
+        self._journal("proved", sent=sent)
+        if self._alarm is not None:
+            self._alarm.set(self._deadline)
+        if self._timer is not None:
+            self._timer.cancel()
+        left = max(self._deadline - self._host.clock.monotonic(), 0)
+        self._timer = asyncio.get_running_loop().call_later(left, self._expire)
+
+    def _rang(self) -> None:
+        """On the alarm's thread: the deadline is over and the loop may be blocked."""
+        self._on_alarm()
+
+    def _expire(self) -> None:
+        if self.incarnation and self._host.clock.monotonic() >= self._deadline:
+            self._end()
+
+    def _end(self) -> None:
+        """The lease is over as far as we can prove."""
+        if self.incarnation:
+            self._stop_watching()
+            self._on_lost()
+            self.incarnation = ""
+
+    def _stop_watching(self) -> None:
+        if self._alarm is not None:
+            self._alarm.stop()
+            self._alarm = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def lost(self, running: list[str], by: str) -> None:
+        """Note in the journal who was told."""
+        self._journal("lease-lost", deadline=self._deadline, running=running, by=by)
+
+    def note(self, kind: str, **fields: Any) -> None:
+        self._journal(kind, **fields)
+
+    async def run(self) -> None:
+        """Heartbeats for ever; joins again whenever the lease was lost."""
+        clock, every = self._host.clock, self._settings.heartbeat_every
+        while True:
+            if not self.incarnation:
+                await self.join()
+            sent, incarnation = clock.monotonic(), self.incarnation
+            reply = await self._store.call(
+                "heartbeat", self._name, incarnation, round(self._settings.instance_lease * 1000)
+            )
+            if incarnation != self.incarnation:
+                continue
+            if text(reply[0]) == "refused":
+                self._end()
+                continue
+            # A reply that comes after the deadline proves nothing any more: the bodies were told already.
+            if clock.monotonic() < self._deadline:
+                self._prove(sent)
+            if text(reply[2]) == "1":
+                self._on_work()
+            await clock.sleep(max(every - (clock.monotonic() - sent), every / 10))
+
+    async def leave(self, returned: int) -> None:
+        """Leave for good."""
+        self._stop_watching()
+        if self.incarnation:
+            await self._store.call("leave", self._name, self.incarnation, returned)
+            self.incarnation = ""

@@ -1,0 +1,289 @@
+"""The registry as clients see it: definitions, executions and what operators do to them.
+
+Every method is one or two round trips on the indexes that the scripts keep; no listing scans.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from . import codec
+from .definition import script_fields
+from .errors import BacklogFull, ConfigError, UnknownExecution, UnknownTask
+from .model import CatchUp, Execution, InstanceInfo, Kind, LockInfo, Priority, State, Task, TaskInfo, TaskStatus
+from .store import Store, pairs, text, texts
+
+CHUNK = 1000  # executions per enqueue call: long enough to be cheap, short enough not to hold up the server
+PAGE = 500
+
+
+class Registry:
+    """Reads and changes what one namespace holds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def define(self, task: Task) -> str:
+        """Write a definition: "ok", "same", or "older" when a higher version is in force.
+
+        Raises `ConfigError` when the name is taken by another handler at the same version.
+        """
+        reply = await self._store.call(
+            "define",
+            task.name,
+            task.version,
+            task.handler,
+            codec.encode_task(task),
+            task.status,
+            *script_fields(task),
+        )
+        verdict = text(reply[0])
+        if verdict == "clash":
+            raise ConfigError(
+                f"task {task.name!r} is defined with handler {text(reply[1])!r} already, not {task.handler!r}; "
+                f"give one of them another name, or raise the version to replace it"
+            )
+        return verdict
+
+    async def enqueue(
+        self,
+        task: str,
+        items: Sequence[tuple[str, str, str]],
+        *,
+        source: str = "trigger",
+        priority: Priority | None = None,
+        at: int | None = None,
+    ) -> int:
+        """Make executions from (id, payload JSON, slot or ""); those whose id exists are left alone.
+
+        Returns how many are new. Raises `UnknownTask`, `ConfigError` (DISABLED) or `BacklogFull`.
+        """
+        made = 0
+        for first in range(0, len(items), CHUNK):
+            chunk = items[first : first + CHUNK]
+            flat = [value for item in chunk for value in item]
+            reply = await self._store.call("enqueue", task, source, priority or "", "" if at is None else at, *flat)
+            verdict = text(reply[0])
+            if verdict == "unknown":
+                raise UnknownTask(f"no task {task!r} in namespace {self._store.namespace!r}")
+            if verdict == "disabled":
+                raise ConfigError(f"task {task!r} is DISABLED")
+            if verdict == "full":
+                raise BacklogFull(
+                    f"task {task!r} has {int(reply[1])} executions waiting, allowed are {text(reply[2])} (max_backlog); "
+                    f"{made} of {len(items)} were added"
+                )
+            made += int(reply[1])
+        return made
+
+    async def set_status(self, task: str, status: TaskStatus, catch_up: CatchUp = "none") -> bool:
+        """Pause, resume or disable; False when it already was so. Raises `UnknownTask`."""
+        verdict = text(await self._store.call("set_status", task, status, catch_up))
+        if verdict == "unknown":
+            raise UnknownTask(f"no task {task!r} in namespace {self._store.namespace!r}")
+        return verdict == "ok"
+
+    async def cancel(self, id: str, force: bool) -> str:
+        verdict = text(await self._store.call("cancel", id, "1" if force else "0"))
+        if verdict == "unknown":
+            raise UnknownExecution(f"no execution {id!r}")
+        return verdict
+
+    async def requeue(self, id: str) -> None:
+        verdict = text(await self._store.call("requeue", id))
+        if verdict == "unknown":
+            raise UnknownExecution(f"no execution {id!r}")
+        if verdict != "ok":
+            raise ConfigError(f"execution {id!r} is {verdict}, only FAILED and DEAD can be requeued")
+
+    async def watch(self, id: str, box: str) -> State:
+        """The state of an execution; `box` is told when it ends."""
+        verdict = text(await self._store.call("watch", id, box))
+        if not verdict:
+            raise UnknownExecution(f"no execution {id!r}")
+        return State(verdict)
+
+    # Reading. Raw commands here are reads on the indexes, sent in one pipeline each.
+
+    async def _read(self, *commands: tuple[Any, ...]) -> list[Any]:
+        async def send() -> list[Any]:
+            pipe = self._store.redis.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            return list(await pipe.execute())
+
+        return await self._store.retrying(send) if commands else []
+
+    async def execution(self, id: str) -> Execution:
+        """One execution with its log. Raises `UnknownExecution`."""
+        key = self._store.key
+        found, log = await self._read(("HGETALL", key("x", id)), ("LRANGE", key("log", id), 0, -1))
+        if not found:
+            raise UnknownExecution(f"no execution {id!r}")
+        return codec.execution(id, pairs(found), texts(log))
+
+    async def load(self, ids: Sequence[str]) -> list[Execution]:
+        """Those of `ids` that exist, in that order, without their logs."""
+        found = await self._read(*(("HGETALL", self._store.key("x", id)) for id in ids))
+        return [codec.execution(id, pairs(h)) for id, h in zip(ids, found, strict=True) if h]
+
+    async def executions(
+        self, task: str | None, state: State | None, limit: int, before: int | None
+    ) -> list[Execution]:
+        """Newest first. `before`: only those older than this (ms of creation; of the end for a terminal state)."""
+        if state is State.RUNNING:
+            return await self._running(task, limit, before)
+        index = self._store.key("state", state) if state else self._store.key("all")
+        if task is not None and (state is None or state is State.SUCCEEDED):
+            index = self._store.key("bytask", task)
+        found: list[Execution] = []
+        high, offset = "+inf" if before is None else f"({before}", 0
+        while len(found) < limit:
+            # With a filter that the index does not have, pages are read until enough are found.
+            page = texts(
+                (await self._read(("ZREVRANGEBYSCORE", index, high, "-inf", "LIMIT", offset, max(limit, 100))))[0]
+            )
+            wanted = [id for id in page if task is None or _task_of(id) == task]
+            found += [x for x in await self.load(wanted) if state is None or x.state is state]
+            offset += len(page)
+            if len(page) < max(limit, 100):
+                break
+        return found[:limit]
+
+    async def _running(self, task: str | None, limit: int, before: int | None) -> list[Execution]:
+        # RUNNING is indexed by the hard end; it is no longer than the pools together.
+        ids = texts((await self._read(("ZRANGE", self._store.key("state", State.RUNNING), 0, -1)))[0])
+        running = [x for x in await self.load(ids) if x.state is State.RUNNING and task in (None, x.task)]
+        younger = [x for x in running if before is None or (x.started or 0) < before]
+        return heapq.nlargest(limit, younger, key=lambda x: x.started or 0)
+
+    async def tasks(self) -> list[TaskInfo]:
+        """All definitions, by name."""
+        names = sorted(texts((await self._read(("SMEMBERS", self._store.key("tasks"))))[0]))
+        return [info for info in await self._task_infos(names) if info]
+
+    async def task(self, name: str) -> TaskInfo:
+        """One definition. Raises `UnknownTask`."""
+        (info,) = await self._task_infos([name])
+        if info is None:
+            raise UnknownTask(f"no task {name!r} in namespace {self._store.namespace!r}")
+        return info
+
+    async def _task_infos(self, names: Sequence[str]) -> list[TaskInfo | None]:
+        key = self._store.key
+        hashes = await self._read(*(("HGETALL", key("task", name)) for name in names))
+        due = await self._read(*(("ZSCORE", key("due", ""), name) for name in names))
+        return [_task_info(pairs(h), d) if h else None for h, d in zip(hashes, due, strict=True)]
+
+    async def instances(self) -> list[InstanceInfo]:
+        """Live members, by name."""
+        key = self._store.key
+        names, leases, leader, clock = await self._read(
+            ("HGETALL", key("names")),
+            ("ZRANGE", key("leases"), 0, -1, "WITHSCORES"),
+            ("HGETALL", key("leader")),
+            ("TIME",),
+        )
+        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        until = {text(inc): float(score) for inc, score in _scores(leases)}
+        found, lead = [], pairs(leader)
+        for name, inc in sorted(pairs(names).items()):
+            h, handlers, held = await self._read(
+                ("HGETALL", key("inst", inc)), ("HGETALL", key("handlers", inc)), ("SCARD", key("held", inc))
+            )
+            if h and inc in until:
+                leading = lead.get("inc") == inc and float(lead["until"]) > now
+                found.append(_instance(name, inc, pairs(h), pairs(handlers), held, until[inc] - now, leading and lead))
+        return found
+
+    async def locks(self) -> list[LockInfo]:
+        """Locks that cannot be taken now, by name."""
+        key = self._store.key
+        (clock,) = await self._read(("TIME",))
+        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        (names,) = await self._read(("ZRANGEBYSCORE", key("locks"), f"({now}", "+inf"))
+        found = []
+        for name in sorted(texts(names)):
+            h, waiters = await self._read(("HGETALL", key("lock", name)), ("ZCARD", key("lockq", name)))
+            lock = pairs(h)
+            if lock and int(lock["until"]) > now:
+                found.append(_lock(name, lock, now, waiters))
+        return found
+
+    async def counts(self) -> dict[str, int]:
+        """Totals of the namespace by kind, since its first execution."""
+        (found,) = await self._read(("HGETALL", self._store.key("counts")))
+        return {kind: int(value) for kind, value in pairs(found).items()}
+
+    async def sizes(self) -> dict[State, int]:
+        """How many executions are in each state now."""
+        sizes = await self._read(*(("ZCARD", self._store.key("state", state)) for state in State))
+        return dict(zip(State, (int(size) for size in sizes), strict=True))
+
+    async def all_stats(self, tasks: Sequence[str]) -> list[dict[str, int]]:
+        """Raw histogram fields of each task (metrics.py reads them)."""
+        found = await self._read(*(("HGETALL", self._store.key("stats", task)) for task in tasks))
+        return [{field: int(float(value)) for field, value in pairs(stats).items()} for stats in found]
+
+
+def _task_of(id: str) -> str:
+    """The task of an execution id; task names hold none of the separators."""
+    for mark in "@~":
+        id = id.partition(mark)[0]
+    return id
+
+
+def _scores(reply: Any) -> list[tuple[Any, Any]]:
+    """WITHSCORES as pairs, whether the client made pairs of it or not."""
+    if reply and isinstance(reply[0], tuple | list):
+        return [(member, score) for member, score in reply]
+    return list(zip(reply[::2], reply[1::2], strict=True))
+
+
+def _task_info(h: dict[str, str], due: Any) -> TaskInfo:
+    kinds = {str(kind) for kind in Kind}
+    counts = {f[2:]: int(v) for f, v in h.items() if f.startswith("n:") and f[2:] in kinds}
+    return TaskInfo(
+        task=codec.decode_task(h["def"]),
+        status=h["status"],  # type: ignore[arg-type]
+        status_by=h.get("status_by", "code"),
+        next_due=None if due is None else int(float(due)),
+        watermark=int(h["watermark"]) if h.get("watermark") else None,
+        running=int(h.get("running", "0")),
+        backlog=int(h.get("backlog", "0")),
+        counts=counts,
+    )
+
+
+def _instance(
+    name: str, inc: str, h: dict[str, str], handlers: dict[str, str], held: int, left_ms: float, lead: Any
+) -> InstanceInfo:
+    return InstanceInfo(
+        name=name,
+        incarnation=int(inc),
+        state=h["state"],  # type: ignore[arg-type]
+        leader=bool(lead),
+        epoch=int(lead["epoch"]) if lead else None,
+        joined=int(h["joined"]),
+        heartbeat=int(h["seen"]),
+        lease_left=left_ms / 1000,
+        pool_size=int(h["pool"]),
+        running=int(held),
+        hostname=h["hostname"],
+        pid=int(h["pid"]),
+        handlers={task: int(version) for task, version in handlers.items()},
+    )
+
+
+def _lock(name: str, h: dict[str, str], now: int, waiters: int) -> LockInfo:
+    return LockInfo(
+        name=name,
+        owner=h["owner"],
+        token=int(h["token"]),
+        lock_until=int(h["until"]),
+        left=(int(h["until"]) - now) / 1000,
+        released=h.get("released") == "1",
+        waiters=int(waiters),
+    )

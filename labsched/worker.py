@@ -1,0 +1,220 @@
+"""The worker: claims READY work for this instance's free slots, runs it, and commits what came of it.
+
+One pump makes every call: in one round trip it sends what ended, asks for as much as is free, and then
+waits for bodies to end or for a hint. Under load the batches grow by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import codec
+from .attempt import Attempt, Stop, Verdict
+from .clock import Host
+from .config import Settings
+from .context import MAX_LINES, Context
+from .errors import LabschedError
+from .runners import Registered, Runner
+from .store import Store, text
+
+if TYPE_CHECKING:
+    from .app import Scheduler
+    from .scratch import Scratch
+
+TROUBLE_PAUSE = 1.0  # seconds before a server that refused is asked again
+NOTE_EVERY = 0.5  # seconds between two sendings of one attempt's log lines and progress
+
+
+class Worker:
+    """Runs attempts for one incarnation after another (`incarnation` is set by the instance)."""
+
+    def __init__(
+        self,
+        store: Store,
+        host: Host,
+        settings: Settings,
+        name: str,
+        app: Scheduler,
+        handlers: Mapping[str, Registered],
+        runners: Mapping[str, Runner],
+        scratch: Callable[[], Scratch],
+    ) -> None:
+        self._store, self._host, self._settings, self._name = store, host, settings, name
+        self._app, self._handlers, self._runners, self._scratch = app, handlers, runners, scratch
+        self.incarnation = ""
+        self.claiming = False
+        self.attempts: dict[str, Attempt] = {}  # by token: everything that takes up a slot
+        self._ended: list[tuple[Attempt, Verdict]] = []
+        self._noted: dict[str, Context] = {}
+        self._wake = asyncio.Event()
+        self._hungry = True
+        self._busy = False
+        self._more_at: asyncio.TimerHandle | None = None
+        self._note_timer: asyncio.TimerHandle | None = None
+        self._notes_due = False
+        self._told = asyncio.Event()  # set after each round trip
+
+    # What others tell the worker.
+
+    def hint(self) -> None:
+        """There may be work: look."""
+        self._hungry = True
+        self._wake.set()
+
+    def cancel(self, token: str, why: Stop) -> None:
+        """Stop one attempt, if it is still here."""
+        attempt = self.attempts.get(token)
+        if attempt is not None:
+            attempt.stop(why)
+
+    def stop_all(self, why: Stop) -> list[Attempt]:
+        """Stop every attempt; returns those that were still running."""
+        running = [a for a in self.attempts.values() if a.stopped is None or why == "lease"]
+        for attempt in running:
+            attempt.stop(why)
+        if why == "lease":
+            for runner in self._runners.values():
+                runner.kill_all()
+        return running
+
+    def flag_lease_lost(self) -> list[str]:
+        """Tell every body that the lease is over, from any thread: the loop may be blocked."""
+        contexts = [a.ctx for a in list(self.attempts.values())]
+        for ctx in contexts:
+            ctx.lease_lost = ctx.cancelled = True
+        for runner in self._runners.values():
+            runner.kill_all()
+        return [ctx.execution for ctx in contexts]
+
+    # The pump.
+
+    async def run(self) -> None:
+        """Pump until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._busy = True
+            while await self._exchange():
+                pass
+            self._busy = False
+            self._told.set()
+
+    def _free(self) -> int:
+        return self._settings.pool_size - len(self.attempts)
+
+    def _wants(self) -> int:
+        return self._free() if self.claiming and self._hungry and self.incarnation else 0
+
+    async def _exchange(self) -> bool:
+        """One round trip: notes, ends, claim. False when there was nothing to say."""
+        ended, self._ended = self._ended, []
+        steps = self._note_steps({a.ctx.token for a, _ in ended})
+        if ended:
+            steps.append(("finish", self._finish_args(ended)))
+        incarnation, nonce, want = self.incarnation, self._host.new_id(), self._wants()
+        if want > 0:
+            self._hungry = False
+            steps.append(("claim", (self._name, incarnation, nonce, want)))
+        if not steps:
+            return False
+        replies = await self._send(steps)
+        if want > 0:
+            self._started(replies[-1], want, incarnation)
+        return True
+
+    async def _send(self, steps: list[tuple[str, Any]]) -> list[Any]:
+        """Send until the server takes it: what ended must not be lost because the server is full or read-only."""
+        while True:
+            try:
+                return await self._store.calls(*steps)
+            except LabschedError as error:
+                self._store.on_trouble(str(error))
+                await self._host.clock.sleep(TROUBLE_PAUSE)
+
+    async def settled(self) -> None:
+        """Wait until every attempt has ended and the server knows."""
+        while self._busy or self._ended or any(not a.ignoring for a in self.attempts.values()):
+            self._told.clear()
+            await self._told.wait()
+
+    def _finish_args(self, ended: list[tuple[Attempt, Verdict]]) -> list[str | float]:
+        args: list[str | float] = [self._name]
+        for attempt, verdict in ended:
+            args += (attempt.ctx.execution, attempt.ctx.token, *verdict)
+        return args
+
+    def _started(self, reply: Any, want: int, incarnation: str) -> None:
+        if text(reply[0]) != "ok":
+            # Draining, or the lease is over: the heartbeat deals with that.
+            return
+        if incarnation != self.incarnation:
+            # Granted to a former life of ours, whose work others will recover.
+            return
+        granted = (len(reply) - 3) // 9
+        if granted == want:
+            self._hungry = True
+        more_at = text(reply[2])
+        if more_at and not self._hungry:
+            self._look_again((int(more_at) - int(reply[1])) / 1000)
+        for at in range(3, len(reply), 9):
+            self._start(reply[at : at + 9])
+
+    def _look_again(self, seconds: float) -> None:
+        if self._more_at is not None:
+            self._more_at.cancel()
+        self._more_at = asyncio.get_running_loop().call_later(max(seconds, 0.001), self.hint)
+
+    def _start(self, row: list[Any]) -> None:
+        id, task, token, attempt, fails, payload, slot, due, _until = row
+        job = self._handlers[text(task)]
+        given = codec.from_json(payload) or {}
+        ctx = Context(
+            self._store, self._host, self._app, self._scratch, self._note,
+            task=job.task.name, execution=text(id), slot=int(slot) if slot else None, due=int(due),
+            attempt=int(attempt), token=int(token), instance=self._name,
+        )  # fmt: skip
+        running = Attempt(
+            ctx, job, self._runners[job.task.runner], {**job.task.payload, **given} if job.task.payload else given,
+            int(fails), self._host.rng.random, self._settle, self._release, self._settings.cancel_grace,
+        )  # fmt: skip
+        self.attempts[text(token)] = running
+        running.start()
+
+    def _settle(self, attempt: Attempt, verdict: Verdict) -> None:
+        self._ended.append((attempt, verdict))
+        self._wake.set()
+
+    def _release(self, attempt: Attempt) -> None:
+        self.attempts.pop(str(attempt.ctx.token), None)
+        self._wake.set()
+
+    # Notes: log lines and progress.
+
+    def _note(self, ctx: Context) -> None:
+        self._noted[str(ctx.token)] = ctx
+        if self._note_timer is None:
+            self._note_timer = asyncio.get_running_loop().call_later(NOTE_EVERY, self._notes_are_due)
+
+    def _notes_are_due(self) -> None:
+        self._note_timer, self._notes_due = None, True
+        self._wake.set()
+
+    def _note_steps(self, ending: set[int]) -> list[tuple[str, Any]]:
+        steps: list[tuple[str, Any]] = []
+        if not self._noted:
+            return steps
+        for key, ctx in list(self._noted.items()):
+            if self._notes_due or ctx.token in ending:
+                del self._noted[key]
+                lines, ctx.lines = ctx.lines, []
+                progress = "" if ctx.progress_made is None else codec.to_json(ctx.progress_made, "progress")
+                steps.append(("note", (self._name, ctx.execution, ctx.token, progress, MAX_LINES, *lines)))
+        self._notes_due = False
+        return steps
+
+
+def registered_versions(handlers: Mapping[str, Registered]) -> list[str]:
+    """Task, version, … as `join.lua` wants them."""
+    return [str(v) for job in handlers.values() for v in (job.task.name, job.task.version)]
