@@ -233,7 +233,7 @@ class Scheduler:
         if priority not in (None, "high", "normal", "low"):
             raise ConfigError(f"priority is {priority!r}, allowed are high, normal, low")
         if keys is None:
-            ids = [f"{name}~{self.host.new_id()}" for _ in payloads]
+            ids = [f"{name}~{id}" for id in self.host.new_ids(len(payloads))]
         else:
             if len(keys) != len(payloads):
                 raise ConfigError(f"{len(keys)} keys for {len(payloads)} payloads")

@@ -94,10 +94,6 @@ async def _hog(seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251  (hogging the loop is what it is for)
 
 
-def _system_id(rng: random.Random) -> str:
-    return f"{rng.getrandbits(64):016x}"
-
-
 @dataclass
 class Host:
     """The machine that an instance or client runs on: its clock, its luck, its alarm, its journal.
@@ -116,4 +112,9 @@ class Host:
 
     def new_id(self) -> str:
         """A new id, unique among all that any client makes (64 random bits)."""
-        return _system_id(self.rng)
+        return f"{self.rng.getrandbits(64):016x}"
+
+    def new_ids(self, n: int) -> list[str]:
+        """`n` of them, drawn at once."""
+        digits = f"{self.rng.getrandbits(64 * n):0{16 * n}x}" if n else ""
+        return [digits[i : i + 16] for i in range(0, 16 * n, 16)]

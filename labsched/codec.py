@@ -14,12 +14,16 @@ from .model import Attempt, Event, Execution, Failure, Kind, State, Task
 MAX_JSON = 1 << 20  # bytes of one payload, result or fenced value
 
 _decode = msgspec.json.decode
+# The standard library's encoder: msgspec's would take bytes, dates and sets, and turn NaN into null.
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def to_json(value: Any, what: str) -> str:
     """`value` as compact JSON. Raises `PayloadError` when it is not JSON or over 1 MiB."""
+    if value is None or value == {} and type(value) is dict:
+        return "null" if value is None else "{}"
     try:
-        encoded = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        encoded = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(f"{what} is not JSON: {error}") from None
     if len(encoded) > MAX_JSON // 4 and len(encoded.encode("utf-8", "surrogatepass")) > MAX_JSON:
@@ -103,7 +107,8 @@ def execution(id: str, h: Mapping[str, str], log: Sequence[str] = ()) -> Executi
         priority=h["prio"],  # type: ignore[arg-type]
         payload=from_json(h.get("payload")) or {},
         result=from_json(h.get("result")),
-        error=msgspec.json.decode(h["error"], type=Failure) if h.get("error") else None,
+        # A failure that a later attempt made good stays in `attempts`.
+        error=msgspec.json.decode(h["error"], type=Failure) if h.get("error") and state is not State.SUCCEEDED else None,
         reason=h.get("reason") or None,
         progress=(progress[0], progress[1]) if progress else None,
         cancel_requested=h.get("cancel") == "1",

@@ -1,57 +1,26 @@
 """Settings: one frozen value, checked when it is built, from code or from YAML and the environment.
 
-The table `PATHS` ties each field to its place in the YAML file; the name of its environment variable
-follows from that place: `scheduler.leader-election.lease` is `LABSCHED_SCHEDULER_LEADER_ELECTION_LEASE`.
+Where each field is written in a file and in the environment is the table of labsched/sources.py.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
-from . import durations
+from . import durations, sources
 from .errors import ConfigError
-from .yamlfile import kind, mask, nearest, read_mapping, shown
+from .sources import PATHS, YAML_PATHS
+from .yamlfile import kind, mask, nearest, shown
 
-__all__ = ["PATHS", "Settings", "mask", "variable"]
+__all__ = ["Settings", "mask"]
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
-
-PATHS: Mapping[str, str] = {
-    "scheduler.enabled": "enabled",
-    "scheduler.namespace": "namespace",
-    "scheduler.pool-size": "pool_size",
-    "scheduler.leader-election.enabled": "leader_election",
-    "scheduler.leader-election.lease": "leader_lease",
-    "scheduler.leader-election.renew-deadline": "leader_renew_deadline",
-    "scheduler.leader-election.retry": "leader_retry",
-    "scheduler.distributed-lock.enabled": "distributed_lock",
-    "scheduler.distributed-lock.default-lock-time": "lock_at_most_for",
-    "scheduler.instance.heartbeat": "heartbeat_every",
-    "scheduler.instance.lease": "instance_lease",
-    "scheduler.instance.lease-margin": "lease_margin",
-    "scheduler.instance.cancel-grace": "cancel_grace",
-    "scheduler.instance.sweep-every": "sweep_every",
-    "scheduler.instance.wake-fallback": "wake_fallback",
-    "scheduler.instance.drain-timeout": "drain_timeout",
-    "scheduler.history.max-events": "max_events",
-    "scheduler.history.keep-executions": "keep_executions",
-    "redis.url": "redis_url",
-    "redis.timeout": "request_timeout",
-    "web.enabled": "web_enabled",
-    "web.host": "web_host",
-    "web.port": "web_port",
-    "tasks": "tasks",
-    "log-level": "log_level",
-}
-
-# Variables of the LABSCHED_ family that are no settings; any other unknown one is a mistake.
-OTHER_VARIABLES = frozenset({"LABSCHED_CONFIG"})
 
 _WHOLE: Mapping[str, tuple[int, int]] = {
     "pool_size": (1, 10_000),
@@ -136,13 +105,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ConfigError for anything unknown, wrong, or wrong together; the message says where it was written.
         """
         path = path if path is not None else env.get("LABSCHED_CONFIG") or None
-        given = {} if path is None else _from_file(path)
-        given |= _from_environment(env)
+        given = {} if path is None else sources.from_file(path)
+        try:
+            values = {field: _checked(field, value, place) for field, (place, value) in given.items()}
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+        variables = sources.from_environment(env)
         if "redis_url" not in given and env.get("REDIS_URL"):
-            given["redis_url"] = ("REDIS_URL", _checked("redis_url", env["REDIS_URL"], "REDIS_URL"))
-        values = {field: value for field, (_, value) in given.items()}
-        places = _YAML_PATHS | {field: place for field, (place, _) in given.items()}
-        _check_relations({**_DEFAULTS, **values}, lambda field: places[field])
+            variables.setdefault("redis_url", ("REDIS_URL", env["REDIS_URL"]))
+        for field, (place, text) in variables.items():
+            values[field] = _checked(field, _from_text(field, text), place)
+        places = {field: place for field, (place, _) in (given | variables).items()}
+        _check_relations({**_DEFAULTS, **values}, lambda field: places.get(field) or YAML_PATHS[field])
         return cls(**values)
 
     def replace(self, **changes: Any) -> Settings:
@@ -180,69 +154,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"Settings({', '.join(f'{field}={value!r}' for field, value in changed.items())})"
 
 
-def variable(path: str) -> str:
-    """The environment variable for a place in the YAML file."""
-    return "LABSCHED_" + re.sub(r"[.-]", "_", path).upper()
-
-
 _DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in msgspec.structs.fields(Settings)}
-_YAML_PATHS = {field: path for path, field in PATHS.items()}
-_VARIABLES: Mapping[str, str] = {variable(path): field for path, field in PATHS.items()}
-
-# By field: where it was written (a path in the file, or a variable) and its checked value.
-_Given = dict[str, tuple[str, Any]]
-
-
-def _from_file(path: str | os.PathLike[str]) -> _Given:
-    tree = read_mapping(path, "settings file")
-    try:
-        return {
-            PATHS[place]: (place, _checked(PATHS[place], value, place)) for place, value in _leaves(tree, "")
-        }
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-
-
-def _leaves(tree: dict[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        path = f"{prefix}{key}"
-        if path in PATHS:
-            yield path, value
-            continue
-        below = _children(f"{path}.")
-        if not below:
-            raise ConfigError(
-                f"unknown setting {path}: {shown(path, value)}; {_meant(path, prefix, str(key))}"
-            )
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{path}.")
-        elif value is not None:  # a section whose lines are all commented out
-            raise ConfigError(
-                f"{path} {shown(path, value)} is refused: it is a section with {', '.join(below)}"
-            )
-
-
-def _children(prefix: str) -> list[str]:
-    return sorted({path[len(prefix) :].split(".")[0] for path in PATHS if path.startswith(prefix)})
-
-
-def _meant(path: str, prefix: str, key: str) -> str:
-    """Suggestions for an unknown key: the same key elsewhere in the tree is likelier than a similar path."""
-    elsewhere = sorted(known for known in PATHS if known.split(".")[-1] == key.replace("_", "-"))
-    return f"did you mean {' or '.join(elsewhere)}?" if elsewhere else nearest(path, PATHS, _children(prefix))
-
-
-def _from_environment(env: Mapping[str, str]) -> _Given:
-    given: _Given = {}
-    for name in sorted(env):
-        if not name.startswith("LABSCHED_") or name in OTHER_VARIABLES or not env[name]:
-            continue
-        if name not in _VARIABLES:
-            hint = nearest(name, _VARIABLES.keys() | OTHER_VARIABLES)
-            raise ConfigError(f"unknown variable {name}={shown(name, env[name])}; {hint}")
-        field = _VARIABLES[name]
-        given[field] = (name, _checked(field, _from_text(field, env[name].strip()), name))
-    return given
 
 
 def _from_text(field: str, text: str) -> Any:

@@ -23,6 +23,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from .errors import ConfigError
+from .yamlfile import mask
 
 GROUP = "labsched.urls"
 SCHEMES = ("redis", "rediss", "unix")
@@ -170,6 +171,7 @@ def _check_query(parts: SplitResult, refuse: Callable[[str], ConfigError]) -> No
 
 
 def hide_password(url: str) -> str:
-    """The URL as it may be shown: user name and password replaced, also in a URL that cannot be parsed."""
-    url = re.sub(r"//.*@", "//***@", url)
-    return re.sub(r"(password=)[^&]*", r"\1***", url)
+    """The URL as it may be shown, also one that cannot be parsed."""
+    if "://" not in url and "@" in url:
+        return "***" + url[url.rindex("@") :]  # somebody forgot the scheme, not the password
+    return mask(url)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -166,10 +167,10 @@ def _moves(zone: ZoneInfo, index: int) -> tuple[Move, ...]:
     found = []
     start = index * _WINDOW
     before = offset_at(zone, start - 1)
-    for probe in (start, *range(start + _PROBE - 1, start + _WINDOW, _PROBE)):
-        after = offset_at(zone, probe)
+    for low, high in pairwise((start - 1, *range(start, start + _WINDOW, _PROBE), start + _WINDOW - 1)):
+        after = offset_at(zone, high)
         if after != before:
-            found.append(Move(_edge(zone, max(start - 1, probe - _PROBE), probe, after), before, after))
+            found.append(Move(_edge(zone, low, high, after), before, after))
         before = after
     return tuple(found)
 

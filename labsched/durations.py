@@ -22,8 +22,7 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _PLAIN = re.compile(_NUMBER)
 _UNITS = ("w", "d", "h", "m", "s", "ms")
 _LENGTHS = (604800.0, 86400.0, 3600.0, 60.0, 1.0)
-# The lookahead keeps the "m" of "5ms" from being read as minutes.
-_COMPOUND = re.compile(r"\s*".join(rf"(?:{_NUMBER}\s*{unit}(?![a-z]))?" for unit in _UNITS))
+_COMPOUND = re.compile(r"\s*".join(rf"(?:{_NUMBER}\s*{unit})?" for unit in _UNITS))
 _ISO = re.compile(
     rf"P(?=[0-9T])(?:{_NUMBER}W)?(?:{_NUMBER}D)?(?:T(?=[0-9])(?:{_NUMBER}H)?(?:{_NUMBER}M)?(?:{_NUMBER}S)?)?"
 )

@@ -49,7 +49,7 @@ class FenceStore:
         _check(resource)
         key = self._store.key("fenced", resource)
         value, token = await self._store.retrying(lambda: self._store.redis.hmget(key, ["value", "token"]))
-        return None if value is None else (from_json(value), int(token))
+        return None if value is None else (from_json(value), int(text(token)))
 
 
 def _check(resource: str) -> None:

@@ -137,7 +137,7 @@ class LockManager:
     ) -> None:
         self.host = host or Host()
         self._store = Store(redis, namespace, host=self.host, patience=patience, on_trouble=on_trouble)
-        self._wire = Wire(self._store)
+        self._wire = Wire(redis, self._store.prefix)
         self._box = self.host.new_id()
         self.owner = f"{self.host.hostname}:{self.host.pid}:{self._box[:8]}" if owner is None else owner
         if not isinstance(self.owner, str) or not self.owner:
@@ -259,7 +259,13 @@ class LockManager:
             sent, tries = self.host.clock.monotonic(), tries + 1
             return await self._wire.evalsha(script, args)
 
-        return await self._store.retrying(send), sent, tries
+        task = asyncio.current_task()
+        asked = task.cancelling() if task else 0
+        reply = await self._store.retrying(send)
+        if task and task.cancelling() > asked:
+            # On Python 3.11 the `wait_for` inside redis-py may swallow a cancellation.
+            raise asyncio.CancelledError
+        return reply, sent, tries
 
     def _granted(self, terms: _Terms, reply: Any, sent: float) -> Lock:
         until = int(reply[2])

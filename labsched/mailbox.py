@@ -7,7 +7,6 @@ hint: losing one costs time, never correctness, so every waiter also looks for i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import redis.asyncio as aioredis
@@ -51,10 +50,10 @@ class Mailbox:
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # Again and again: on Python 3.11 the `wait_for` inside redis-py may swallow a cancellation.
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.wait([task], timeout=0.1)
 
     async def _listen(self) -> None:
         key, block = self._store.key("box", self.box), block_for(self._redis)

@@ -1,7 +1,8 @@
 """The worker: claims READY work for this instance's free slots, runs it, and commits what came of it.
 
-One pump makes every call: in one round trip it sends what ended, asks for as much as is free, and then
-waits for bodies to end or for a hint. Under load the batches grow by themselves.
+A pump makes every call: in one round trip it sends what ended, asks for as much as is free, and then waits
+for bodies to end or for a hint. Under load the batches grow by themselves. A large pool has two pumps, each
+with half of it, so that bodies of one half run while the server works for the other.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .scratch import Scratch
 
 TROUBLE_PAUSE = 1.0  # seconds before a server that refused is asked again
+TWO_PUMPS = 20  # slots from which a second pump pays
 NOTE_EVERY = 0.5  # seconds between two sendings of one attempt's log lines and progress
 
 
@@ -48,9 +50,11 @@ class Worker:
         self.attempts: dict[str, Attempt] = {}  # by token: everything that takes up a slot
         self._ended: list[tuple[Attempt, Verdict]] = []
         self._noted: dict[str, Context] = {}
-        self._wake = asyncio.Event()
+        self._pumps = 2 if settings.pool_size >= TWO_PUMPS else 1
+        self._wakes = [asyncio.Event() for _ in range(self._pumps)]
         self._hungry = True
-        self._busy = False
+        self._busy = 0  # pumps that talk to the server
+        self._asked = 0  # slots that claims on their way may fill
         self._more_at: asyncio.TimerHandle | None = None
         self._note_timer: asyncio.TimerHandle | None = None
         self._notes_due = False
@@ -61,7 +65,11 @@ class Worker:
     def hint(self) -> None:
         """There may be work: look."""
         self._hungry = True
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake.set()
 
     def cancel(self, token: str, why: Stop) -> None:
         """Stop one attempt, if it is still here."""
@@ -92,34 +100,46 @@ class Worker:
 
     async def run(self) -> None:
         """Pump until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._busy = True
-            while await self._exchange():
-                pass
-            self._busy = False
-            self._told.set()
+        async with asyncio.TaskGroup() as group:
+            for lane in range(self._pumps):
+                group.create_task(self._pump(lane))
 
-    def _free(self) -> int:
-        return self._settings.pool_size - len(self.attempts)
+    async def _pump(self, lane: int) -> None:
+        wake = self._wakes[lane]
+        while True:
+            await wake.wait()
+            wake.clear()
+            self._busy += 1
+            try:
+                while await self._exchange(lane):
+                    pass
+            finally:
+                self._busy -= 1
+                self._told.set()
 
     def _wants(self) -> int:
-        return self._free() if self.claiming and self._hungry and self.incarnation else 0
+        if not (self.claiming and self._hungry and self.incarnation):
+            return 0
+        free = self._settings.pool_size - len(self.attempts) - self._asked
+        return min(free, -(-self._settings.pool_size // self._pumps))
 
-    async def _exchange(self) -> bool:
+    async def _exchange(self, lane: int) -> bool:
         """One round trip: notes, ends, claim. False when there was nothing to say."""
         ended, self._ended = self._ended, []
         steps = self._note_steps({a.ctx.token for a, _ in ended})
         if ended:
             steps.append(("finish", self._finish_args(ended)))
-        incarnation, nonce, want = self.incarnation, self._host.new_id(), self._wants()
+        incarnation, want = self.incarnation, self._wants()
         if want > 0:
-            self._hungry = False
-            steps.append(("claim", (self._name, incarnation, nonce, want)))
+            self._hungry = self._asked + want + len(self.attempts) < self._settings.pool_size
+            steps.append(("claim", (self._name, incarnation, lane, self._host.new_id(), want)))
         if not steps:
             return False
-        replies = await self._send(steps)
+        self._asked += want
+        try:
+            replies = await self._send(steps)
+        finally:
+            self._asked -= want
         if want > 0:
             self._started(replies[-1], want, incarnation)
         return True
@@ -184,11 +204,11 @@ class Worker:
 
     def _settle(self, attempt: Attempt, verdict: Verdict) -> None:
         self._ended.append((attempt, verdict))
-        self._wake.set()
+        self._wake()
 
     def _release(self, attempt: Attempt) -> None:
         self.attempts.pop(str(attempt.ctx.token), None)
-        self._wake.set()
+        self._wake()
 
     # Notes: log lines and progress.
 
@@ -199,7 +219,7 @@ class Worker:
 
     def _notes_are_due(self) -> None:
         self._note_timer, self._notes_due = None, True
-        self._wake.set()
+        self._wake()
 
     def _note_steps(self, ending: set[int]) -> list[tuple[str, Any]]:
         steps: list[tuple[str, Any]] = []

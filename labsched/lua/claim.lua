@@ -1,15 +1,17 @@
 -- include: token event lock
 -- Gives an instance up to `n` READY executions whose handler it has, under concurrency and rate limits, each with a new token.
 -- High priority first; within one priority the tasks take turns, within one task the oldest first.
--- KEYS: namespace. ARGV: instance, incarnation, nonce, n.
+-- KEYS: namespace. ARGV: instance, incarnation, lane, nonce, n.
 -- Returns {'ok', now, more_at (ms at which a limit lets more through, '' unknown), then per execution id, task, token,
--- attempt, fails, payload, slot, due, until} | {'draining'} | {'refused', 'claim', why}. A repeated nonce gives the same again.
-local name, inc, nonce, free = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+-- attempt, fails, payload, slot, due, until} | {'draining'} | {'refused', 'claim', why}. A lane's repeated nonce gives the
+-- same again; one call per lane may be on its way.
+local name, inc, nonce, free = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5])
+local nonce_field, claimed_field = 'nonce:' .. ARGV[3], 'claimed:' .. ARGV[3]
 local lease = redis.call('ZSCORE', k_leases, inc)
 if not lease or tonumber(lease) <= now then
   return refuse('claim', lease and 'expired' or 'incarnation', '', inc, name, '')
 end
-local me = redis.call('HMGET', k_inst(inc), 'state', 'nonce', 'claimed')
+local me = redis.call('HMGET', k_inst(inc), 'state', nonce_field, claimed_field)
 local reply = {'ok', num(now), ''}
 
 local function grant(id, x)
@@ -141,6 +143,6 @@ if total > 0 then
   redis.call('ZADD', k_state('RUNNING'), unpack(running))
   redis.call('SADD', k_held(inc), unpack(claimed))
 end
-redis.call('HSET', k_inst(inc), 'nonce', nonce, 'claimed', table.concat(claimed, ' '))
+redis.call('HSET', k_inst(inc), nonce_field, nonce, claimed_field, table.concat(claimed, ' '))
 if free > 0 then redis.call('ZADD', k_idle, num(now_us), inc) else redis.call('ZREM', k_idle, inc) end
 return reply

@@ -4,9 +4,16 @@
 -- outcome, result (JSON), failure (JSON), brief (JSON text of the error), delay_ms (of the retry).
 -- Returns one word per attempt: 'ok' (also when repeated) or 'stale'.
 local name, reply, accepted, seen = ARGV[1], {}, {}, {}
+-- What the common end needs; the others read the rest.
+local function glance(id)
+  local v = redis.call('HMGET', k_x(id), 'token', 'state', 'task', 'attempt', 'started', 'inc', 'turn', 'lock', 'cancel', 'w')
+  return {token = v[1], state = v[2], task = v[3], attempt = v[4], started = v[5], inc = v[6], turn = v[7], lock = v[8],
+    cancel = v[9], w = v[10]}
+end
+
 for i = 2, #ARGV, 8 do
   local id, token, to = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local x = load(id)
+  local x = to == 'SUCCEEDED' and glance(id) or load(id)
   if x.token ~= token then
     reply[#reply + 1] = 'stale'
     accepted[#accepted + 1] = {stale = true, id = id, token = token}
@@ -23,21 +30,34 @@ end
 if #accepted == 0 then return reply end
 take(1)
 
-local function bump(totals, key, by) totals[key] = (totals[key] or 0) + by end
+local log = math.log
+local QUARTER = 4 / log(2)
 
 -- The common end, cheap: SUCCEEDED without lock, turn or waiters is nothing but batched counters and indexes.
-local succeeded, removed, held, tasks, stats = {}, {}, {}, {}, {}
+local succeeded, removed, held, tasks, stats, ended_at = {}, {}, {}, {}, {}, num(now)
+
+local function measure(task, took)
+  local s = stats[task]
+  if not s then
+    s = {n = 0, d = 0, buckets = {}}
+    stats[task] = s
+  end
+  local bucket = math.floor(log(math.max(took, 0) + 1) * QUARTER)
+  s.n, s.d, s.buckets[bucket] = s.n + 1, s.d + took, (s.buckets[bucket] or 0) + 1
+end
 
 local function succeed(id, x, result, took)
-  redis.call('HSET', k_x(id), 'state', 'SUCCEEDED', 'ended', num(now), 'result', result)
+  redis.call('HSET', k_x(id), 'state', 'SUCCEEDED', 'ended', ended_at, 'result', result)
   event('SUCCEEDED', x.task, id, x.attempt, x.token, name, '', '{"duration_ms":' .. num(took / 1000) .. '}')
   removed[#removed + 1] = id
-  succeeded[#succeeded + 1], succeeded[#succeeded + 2] = num(now), id
+  succeeded[#succeeded + 1], succeeded[#succeeded + 2] = ended_at, id
   held[x.inc] = held[x.inc] or {}
   table.insert(held[x.inc], id)
-  bump(tasks, x.task, 1)
+  tasks[x.task] = (tasks[x.task] or 0) + 1
   if x.lock == '1' then lock_drop('task:' .. x.task, x.token, x.task, id) end
-  for box in string.gmatch(x.w, '%S+') do post(box, 'done:' .. id .. ' SUCCEEDED') end
+  if x.w and x.w ~= '' then
+    for box in string.gmatch(x.w, '%S+') do post(box, 'done:' .. id .. ' SUCCEEDED') end
+  end
 end
 
 local function fail(id, x, to, at, took)
@@ -74,9 +94,7 @@ for _, a in ipairs(accepted) do
   else
     local x, took = a.x, now_us - tonumber(a.x.started)
     if a.to ~= 'READY' then
-      bump(stats, x.task .. ' d:' .. math.floor(math.log(math.max(took, 0) + 1) / math.log(2) * 4), 1)
-      bump(stats, x.task .. ' d', took)
-      bump(stats, x.task .. ' n', 1)
+      measure(x.task, took)
     end
     if a.to == 'SUCCEEDED' then succeed(a.id, x, ARGV[a.at + 4], took) else fail(a.id, x, a.to, a.at, took) end
   end
@@ -92,9 +110,10 @@ for task, n in pairs(tasks) do
   redis.call('HINCRBY', k_task(task), 'n:SUCCEEDED', n)
   redis.call('HINCRBY', k_task(task), 'running', -n)
 end
-for key, n in pairs(stats) do
-  local task, field = string.match(key, '^(.*) (%S+)$')
-  redis.call('HINCRBY', k_stats(task), field, num(n))
+for task, s in pairs(stats) do
+  redis.call('HINCRBY', k_stats(task), 'n', s.n)
+  redis.call('HINCRBY', k_stats(task), 'd', num(s.d))
+  for bucket, n in pairs(s.buckets) do redis.call('HINCRBY', k_stats(task), 'd:' .. bucket, n) end
 end
 -- After the counters: the next run of a task starts from true ones.
 for _, a in ipairs(accepted) do

@@ -1,0 +1,141 @@
+"""The options that every command has, before or after its name, and what is made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..config import Settings
+from ..errors import ConfigError
+from . import logs
+
+if TYPE_CHECKING:
+    from ..app import Scheduler
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATIENCE = 5.0  # seconds for which a command tries to reach its server
+NO_SERVER = (
+    "no embedded server runs here: start a cluster with `labsched up`, "
+    "or name a server with --url, REDIS_URL or LABSCHED_REDIS_URL"
+)
+
+
+class Failed(click.ClickException):
+    """What was asked for could not be done: exit code 1."""
+
+    exit_code = 1
+
+
+@dataclass
+class Call:
+    """What was typed beside the command's own options; None where nothing was."""
+
+    url: str | None = None
+    namespace: str | None = None
+    config: str | None = None
+    verbose: bool = False
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """From file, environment and options, the last of which wins. Raises `ConfigError`."""
+        found = Settings.load(self.config)
+        if self.url is not None:
+            found = found.replace(redis_url=self.url)
+        if self.namespace is not None:
+            found = found.replace(namespace=self.namespace)
+        return found
+
+    def where(self) -> tuple[str, str]:
+        """URL and namespace to attach to; the embedded server is the one that runs, with its namespace."""
+        url, namespace = self.settings.redis_url, self.settings.namespace
+        if url.partition(":")[0] == "fake":
+            raise ConfigError(f"url {url!r} lives inside one process: there is nothing to attach to")
+        if url != "embedded":
+            return url, namespace
+        from ..worlds.server import find_runtime
+
+        info = find_runtime()
+        if info is None:
+            raise Failed(NO_SERVER)
+        chosen = self.namespace is not None or namespace != Settings().namespace
+        return info.url, namespace if chosen else info.namespace
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> AsyncIterator[Scheduler]:
+        """An open client of the namespace."""
+        from ..app import Scheduler
+
+        url, namespace = self.where()
+        logs.set_up("DEBUG" if self.verbose else "WARNING")
+        logging.getLogger("labsched").debug("namespace %s", namespace)
+        async with Scheduler(url, namespace=namespace, settings=self.settings, patience=PATIENCE) as app:
+            yield app
+
+
+def common(command: F) -> F:
+    """Adds --url, --namespace, --config and -v. A later one on the line wins over an earlier one."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        call = ctx.ensure_object(Call)
+        if value:
+            setattr(call, str(param.name), value)
+
+    options = (
+        click.option("--url", metavar="URL", help="Server: embedded, or redis://, rediss://, unix://."),
+        click.option("--namespace", metavar="NAME", help="Which cluster on that server."),
+        click.option("--config", metavar="FILE", help="Settings file (YAML); LABSCHED_* variables win."),
+        click.option("--verbose", "-v", is_flag=True, help="Say more on stderr."),
+    )
+    for option in reversed(options):
+        option_with_keep = functools.partial(_with, option, keep)
+        command = option_with_keep(command)
+    return command
+
+
+def _with(option: Callable[[F], F], keep: Callable[..., None], command: F) -> F:
+    made = option(command)
+    params = made.params if isinstance(made, click.Command) else made.__click_params__  # type: ignore[attr-defined]
+    params[-1].callback, params[-1].expose_value = keep, False
+    return made
+
+
+def command(*args: Any, **options: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """`click.command` with the common options; the function gets the `Call` first, returns an exit code or None."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        return click.command(*args, **options)(common(click.pass_obj(function)))
+
+    return decorate
+
+
+def client_command(
+    *args: Any, **options: Any
+) -> Callable[[Callable[..., Coroutine[Any, Any, int | None]]], click.Command]:
+    """The same for a coroutine function, which gets an open client first."""
+
+    def decorate(function: Callable[..., Coroutine[Any, Any, int | None]]) -> click.Command:
+        @functools.wraps(function)
+        def with_client(call: Call, **given: Any) -> int | None:
+            return run(_connected(call, function, given))
+
+        return command(*args, **options)(with_client)
+
+    return decorate
+
+
+async def _connected(call: Call, function: Callable[..., Awaitable[int | None]], given: Any) -> int | None:
+    async with call.client() as app:
+        return await function(app, **given)
+
+
+def run(coroutine: Coroutine[Any, Any, int | None]) -> int | None:
+    """`asyncio.run`; one place, so that every command ends alike."""
+    return asyncio.run(coroutine)

@@ -1,0 +1,32 @@
+"""The lab: what notebooks import. Every call here yields something to look at.
+
+    timeline(rec)     who ran what when, as a Picture          pictures/
+    Picture           a figure with `.data` and `.alt`         figures.py
+    rerun             python -m labsched.lab.rerun notebooks/*.ipynb
+
+Names are loaded when they are first used: matplotlib costs half a second, and `lab` itself nothing. No module
+here is named like one of these calls, because importing it would put the module in the call's place.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .figures import Picture
+    from .pictures.timeline import timeline
+
+__all__ = ["Picture", "timeline"]
+
+_HOMES = {"Picture": "figures", "timeline": "pictures.timeline"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

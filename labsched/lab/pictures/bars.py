@@ -1,0 +1,204 @@
+"""What a timeline shows, as plain values: attempts, memberships, leaderships, locks and faults with a start and an end.
+
+Times are seconds since the recording began. Nothing here draws; the frame of these bars is the picture's `.data`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ...worlds.checks.facts import Life, Reign, Try
+from ...worlds.checks.health import Span, is_server, spans
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ...worlds.recording import Recording
+
+LEADERS, SERVER = "leaders", "server"  # bands that are not named after an instance or a lock
+STOPS = frozenset({"kill", "pause"})  # faults after which an instance runs no line of code
+_CURES = frozenset({"resume", "heal"})  # they end another fault's bar, and have none of their own
+
+
+class Bar(msgspec.Struct, kw_only=True):
+    """One thing drawn. docs/pictures.md says what each field means for each `kind`."""
+
+    band: str
+    kind: str  # alive, attempt, leader, lock, rest, fault
+    start: float
+    end: float
+    halt: float | None = None  # from here on it was held by somebody who could not act
+    row: int = 0
+    task: str | None = None
+    execution: str | None = None
+    attempt: int | None = None
+    outcome: str | None = None
+    token: int | None = None
+    rank: int | None = None
+    count: int = 1
+    duplicate: bool = False
+    label: str = ""
+
+
+_DTYPES = {
+    "band": "string", "kind": "string", "start": "float64", "end": "float64", "halt": "float64", "row": "int64",
+    "task": "string", "execution": "string", "attempt": "Int64", "outcome": "string", "token": "Int64",
+    "rank": "Int64", "count": "int64", "duplicate": "bool", "label": "string",
+}  # fmt: skip
+
+
+def frame(bars: Iterable[Bar]) -> pd.DataFrame:
+    """The bars as a data frame; columns and types are the same when there are none."""
+    import pandas as pd
+
+    rows = list(bars)
+    columns: dict[str, Any] = {
+        name: pd.Series([getattr(bar, name) for bar in rows], dtype=dtype)  # type: ignore[call-overload]
+        for name, dtype in _DTYPES.items()
+    }
+    return pd.DataFrame(columns)
+
+
+class Reading:
+    """The bars of one recording, by kind, before anything is packed or merged."""
+
+    def __init__(self, rec: Recording) -> None:
+        self.rec, self.facts = rec, rec.facts
+        self.span = max(rec.ended - rec.started, 0.001)
+        self.faults = spans(rec.fault_log)
+        self.attempts = [self._attempt(tried) for tried in self.facts.tries]
+        self.alive = [self._alive(life) for life in self.facts.lives]
+        self.leaders = [self._leader(reign, n) for n, reign in enumerate(self.facts.reigns, 1)]
+        self.locks = list(self._locks())
+        self.marks = [bar for fault in rec.fault_log for bar in self._mark(fault)]
+        self._ring_duplicates()
+
+    @property
+    def instances(self) -> list[str]:
+        """Everybody who was a member, ran something or was hit by a fault: i2 before i10."""
+        names = {bar.band for bar in (*self.alive, *self.attempts, *self.marks)} - {SERVER}
+        return sorted(names, key=lambda name: (name.rstrip("0123456789"), len(name), name))
+
+    @property
+    def tasks(self) -> list[str]:
+        return sorted({bar.task for bar in self.attempts if bar.task})
+
+    def seconds(self, at_ms: float | None) -> float:
+        """Seconds since the beginning, within the recording; its end for what had none."""
+        return self.span if at_ms is None else min(max((at_ms - self.facts.start) / 1000, 0.0), self.span)
+
+    def _attempt(self, tried: Try) -> Bar:
+        hit = self._hit(tried.instance, tried.started, tried.ended, STOPS)
+        lost = tried.outcome == "LOST" or (tried.ended is None and hit is not None and hit.kind == "kill")
+        return Bar(
+            band=tried.instance, kind="attempt", start=self.seconds(tried.started), end=self.seconds(tried.ended),
+            halt=self.seconds(hit.start) if hit is not None and lost else None, task=tried.task,
+            execution=tried.execution, attempt=tried.number, outcome=tried.outcome or "RUNNING", token=tried.token,
+        )  # fmt: skip
+
+    def _alive(self, life: Life) -> Bar:
+        hit = self._hit(life.name, life.joined, life.ended, frozenset({"kill"}))
+        return Bar(
+            band=life.name, kind="alive", start=self.seconds(life.joined), end=self.seconds(life.ended),
+            halt=None if hit is None else self.seconds(hit.start), token=life.incarnation, outcome=life.how,
+        )  # fmt: skip
+
+    def _leader(self, reign: Reign, number: int) -> Bar:
+        hit = self._hit(reign.instance, reign.elected, reign.ended, STOPS | {"partition"})
+        if hit is not None and hit.kind != "kill" and hit.end is not None and hit.end < (reign.ended or self.facts.end):
+            hit = None  # it came back in time and went on leading
+        return Bar(
+            band=LEADERS, kind="leader", start=self.seconds(reign.elected), end=self.seconds(reign.ended),
+            halt=None if hit is None else self.seconds(hit.start), token=reign.epoch, rank=number, outcome=reign.how,
+            label=reign.instance,
+        )  # fmt: skip
+
+    def _hit(self, name: str, start: int, end: int | None, kinds: frozenset[str]) -> Span | None:
+        """The fault that stopped what this instance held from `start` to `end`: the last that lasted, or a kill."""
+        until = self.facts.end if end is None else end
+        hits = [
+            fault for fault in self.faults
+            if fault.target == name and fault.kind in kinds and start <= fault.start < until
+        ]  # fmt: skip
+        kills = [fault for fault in hits if fault.kind == "kill"]
+        return kills[0] if kills else hits[-1] if hits else None
+
+    def _locks(self) -> Iterator[Bar]:
+        grants: Counter[str] = Counter()
+        holds = self.facts.holds
+        after = {}
+        for earlier, later in pairwise(sorted(holds, key=lambda hold: (hold.lock, hold.granted))):
+            if earlier.lock == later.lock:
+                after[earlier.lock, earlier.token] = later.granted
+        for hold in holds:
+            grants[hold.lock] += 1
+            end = min(hold.free, after.get((hold.lock, hold.token), hold.free))
+            over = end if hold.released is None else min(hold.released, end)
+            hit = self._hit(hold.owner, hold.granted, over, STOPS)
+            bar = Bar(
+                band=hold.lock, kind="lock", start=self.seconds(hold.granted), end=self.seconds(over),
+                halt=self.seconds(hit.start) if hit is not None and (hit.end is None or hit.end >= over) else None,
+                task=hold.task, execution=hold.execution, token=hold.token, rank=grants[hold.lock], label=hold.owner,
+            )  # fmt: skip
+            yield bar
+            if over < end:
+                yield msgspec.structs.replace(bar, kind="rest", start=bar.end, end=self.seconds(end), halt=None)
+
+    def _mark(self, fault: dict[str, Any]) -> Iterator[Bar]:
+        if fault["kind"] in _CURES:
+            return
+        at = round(fault["at"] * 1000)
+        found = [span for span in self.faults if span.fault is fault]
+        end = found[0].end if found else at
+        # A kill is a moment: that nobody is there afterwards is the background's to show.
+        if fault["kind"] == "kill" and not is_server(fault):
+            end = at
+        yield Bar(
+            band=SERVER if is_server(fault) else str(fault.get("target") or SERVER), kind="fault",
+            start=self.seconds(at), end=self.seconds(end), outcome=fault["kind"],
+        )  # fmt: skip
+
+    def _ring_duplicates(self) -> None:
+        """One slot that ran as several executions, or one execution whose success was counted twice."""
+        ran = {bar.execution for bar in self.attempts}
+        slots = Counter((run.task, run.slot) for run in self.facts.runs.values() if run.slot and run.id in ran)
+        wins = Counter(bar.execution for bar in self.attempts if bar.outcome == "SUCCEEDED")
+        for bar in self.attempts:
+            run = self.facts.runs[bar.execution or ""]
+            bar.duplicate = slots[run.task, run.slot] > 1 or wins[bar.execution] > 1
+
+
+def merged(bars: list[Bar], least: float, longest: float) -> list[Bar]:
+    """Plain successes of one task in one lane that lie closer than `least` seconds, drawn as one bar of `count`.
+
+    No such bar becomes longer than `longest`. What failed, was lost, retried or doubled stays on its own.
+    """
+    done: list[Bar] = []
+    open_: dict[tuple[str, str | None], Bar] = {}
+    for bar in sorted(bars, key=lambda bar: bar.start):
+        if bar.outcome != "SUCCEEDED" or bar.attempt != 1 or bar.duplicate:
+            done.append(bar)
+            continue
+        last = open_.get((bar.band, bar.task))
+        if last is not None and bar.start <= last.end + least and max(bar.end, last.end) - last.start <= longest:
+            last.end, last.count = max(last.end, bar.end), last.count + bar.count
+            last.execution = last.token = None
+        else:
+            open_[bar.band, bar.task] = last = msgspec.structs.replace(bar)
+            done.append(last)
+    return sorted(done, key=lambda bar: bar.start)
+
+
+def pack(bars: Iterable[Bar], least: float) -> int:
+    """Give each bar the first row of its lane that is free, counting none as shorter than `least`. Rows used."""
+    ends: list[float] = []
+    for bar in sorted(bars, key=lambda bar: (bar.start, bar.token or 0)):
+        free = next((row for row, end in enumerate(ends) if end <= bar.start), len(ends))
+        ends[free:] = [max(bar.end, bar.start + least), *ends[free + 1 :]]
+        bar.row = free
+    return len(ends)

@@ -1,0 +1,105 @@
+"""The key catalogue and the script loader: the only file that names a key.
+
+Every key of a namespace begins with `{labsched:NAMESPACE}:`, one hash tag, so that all scripts run on
+Redis Cluster too. A script is a file in `lua/`; a line `-- include: time event` in its header puts the
+named pieces of `lua/lib/` before it, and the loader adds the key builders (`k_NAME`) and the table of
+legal transitions, made from the catalogue below and from `model.TRANSITIONS`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from importlib import resources
+from typing import Any
+
+from .model import TRANSITIONS
+
+FORMAT = 1  # of the namespace's layout; a namespace written by a newer format is refused
+
+# name -> (pattern, redis type). One {} per argument; k_NAME(a, b) builds it in Lua, Store.key here.
+CATALOGUE: dict[str, tuple[str, str]] = {
+    "meta": ("meta", "hash"),  # format, last trimmed event id, retention settings
+    "token": ("token", "string"),  # last token or epoch handed out
+    "events": ("events", "stream"),
+    "counts": ("counts", "hash"),  # totals of the namespace by kind
+    "tasks": ("tasks", "set"),  # names
+    "task": ("task:{}", "hash"),  # definition, policies for the scripts, counters
+    "stats": ("stats:{}", "hash"),  # histograms of duration and lateness, per task
+    "due": ("due:{}", "zset"),  # scope -> task: ms of its next slot's due time
+    "x": ("x:{}", "hash"),  # one execution
+    "log": ("log:{}", "list"),  # its log lines
+    "fence": ("fence:{}", "hash"),  # its fenced effects
+    "fenced": ("fenced:{}", "hash"),  # a resource of the fence store: token, value
+    "all": ("all", "zset"),  # execution: ms created
+    "bytask": ("bytask:{}", "zset"),  # task -> execution: ms created
+    "state": ("state:{}", "zset"),  # state -> execution: ms entered; RUNNING: ms of the hard end
+    "timers": ("timers", "zset"),  # execution that waits for its time: ms
+    "ready": ("ready:{}:{}", "zset"),  # priority, task -> execution: sequence
+    "turn": ("turn:{}", "zset"),  # priority -> task with ready work: sequence of its last turn
+    "names": ("names", "hash"),  # instance name -> incarnation
+    "leases": ("leases", "zset"),  # incarnation: ms at which its lease ends
+    "inst": ("inst:{}", "hash"),  # one incarnation
+    "handlers": ("handlers:{}", "hash"),  # incarnation -> task: version
+    "held": ("held:{}", "set"),  # incarnation -> executions that it runs
+    "idle": ("idle", "zset"),  # incarnation with free slots: sequence since when
+    "box": ("box:{}", "list"),  # mailbox of an incarnation or client
+    "scopes": ("scopes", "set"),  # instances that dispatch for themselves (no election, no lock)
+    "leader": ("leader", "hash"),
+    "lock": ("lock:{}", "hash"),
+    "locks": ("locks", "zset"),  # lock: ms until which it cannot be taken
+    "lockq": ("lockq:{}", "zset"),  # lock -> waiting nonce: sequence
+    "waiter": ("waiter:{}", "hash"),  # nonce -> what it waits for
+}
+
+
+def _key_builders(text: str) -> str:
+    """Lua locals for the keys that `text` uses; P is the namespace's prefix, KEYS[1]."""
+    lines = []
+    for name, (pattern, _) in CATALOGUE.items():
+        if not re.search(rf"\bk_{name}\b", text):
+            continue
+        parts = pattern.split("{}")
+        if len(parts) == 1:
+            lines.append(f"local k_{name} = P .. '{pattern}'")
+        else:
+            args = ["a", "b"][: len(parts) - 1]
+            body = " .. ".join(f"'{p}' .. {a}" for p, a in zip(parts, args, strict=False))
+            lines.append(f"local function k_{name}({', '.join(args)}) return P .. {body} end")
+    return "\n".join(lines)
+
+
+def _legal_tables(text: str) -> str:
+    """`LEGAL['FROM>TO']` and `LEGAL_FROM['FROM']` (it leads somewhere), for the scripts that use them."""
+    pairs = [f"['{was}>{to}']=true" for was, tos in TRANSITIONS.items() for to in sorted(tos)]
+    sources = [f"['{was}']=true" for was, tos in TRANSITIONS.items() if tos]
+    lines = []
+    if "LEGAL[" in text:
+        lines.append(f"local LEGAL = {{{', '.join(pairs)}}}")
+    if "LEGAL_FROM[" in text:
+        lines.append(f"local LEGAL_FROM = {{{', '.join(sources)}}}")
+    return "\n".join(lines)
+
+
+@functools.cache
+def script(name: str) -> tuple[str, str]:
+    """The whole text of a script and its SHA-1, as EVALSHA wants it."""
+    folder = resources.files("labsched") / "lua"
+    body = (folder / f"{name}.lua").read_text()
+    wanted: list[str] = []
+    _collect(folder, body, wanted)
+    pieces = [(folder / "lib" / f"{piece}.lua").read_text() for piece in wanted]
+    text = "\n".join([*pieces, body])
+    head = ["local P = KEYS[1]", _key_builders(text)]
+    head.append(_legal_tables(text))
+    source = "\n".join([*head, text])
+    return source, hashlib.sha1(source.encode()).hexdigest()
+
+
+def _collect(folder: Any, text: str, wanted: list[str]) -> None:
+    found = re.search(r"^-- include: (.+)$", text, re.MULTILINE)
+    for piece in found.group(1).split() if found else ():
+        if piece not in wanted:
+            _collect(folder, (folder / "lib" / f"{piece}.lua").read_text(), wanted)
+            wanted.append(piece)

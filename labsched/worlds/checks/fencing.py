@@ -1,0 +1,168 @@
+"""`no-stale-write`: what carries a superseded token, epoch or incarnation changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...model import Event, Kind
+from .facts import Facts, ms
+from .result import CheckResult, Finder
+
+if TYPE_CHECKING:
+    from ..recording import Recording
+
+_COMMITS = frozenset({Kind.SUCCEEDED, Kind.FAILED, Kind.RETRYING, Kind.FENCE_WRITTEN, Kind.LOST})
+_REVOKES = frozenset(
+    {
+        Kind.SUCCEEDED,
+        Kind.FAILED,
+        Kind.RETRYING,
+        Kind.LOST,
+        Kind.READY,
+        Kind.DEAD,
+        Kind.CANCELLED,
+        Kind.SKIPPED,
+    }
+)
+_LED = frozenset({Kind.READY, Kind.BUFFERED, Kind.SKIPPED, Kind.LOST, Kind.FORGOTTEN, Kind.LEADER_RESIGNED})
+_CARRIES_INCARNATION = frozenset({Kind.INSTANCE_DRAINING, Kind.INSTANCE_LEFT, Kind.LEADER_ELECTED})
+
+
+def no_stale_write(rec: Recording) -> CheckResult:
+    """Every write carries the token, epoch or incarnation that was current in the order of the stream.
+
+    Tested: every REFUSED, and every accepted write that could have been stale, because the execution, lock,
+    leadership or instance had been somebody else's before.
+    """
+    find = Finder("no-stale-write")
+    watch = _Watch(find, rec.facts)
+    watch.start(rec)
+    for e in rec.history:
+        watch.take(e, ms(e))
+    return find.result()
+
+
+class _Watch:
+    """What is current, event by event."""
+
+    def __init__(self, find: Finder, facts: Facts) -> None:
+        self.find, self.facts = find, facts
+        self.token: dict[str, int | None] = {}  # execution -> token that may commit
+        self.taken: set[str] = set()  # executions that had a token revoked
+        self.lock: dict[str, tuple[int | None, bool]] = {}  # lock -> token, whether somebody held it before
+        self.until: dict[str, int] = {}
+        self.epoch: int | None = None
+        self.elections = 0
+        self.live: dict[str, int] = {}
+        self.gone: set[tuple[str | None, int | None]] = set()
+        self.absent: set[str] = set()  # names without a live incarnation, after having had one
+
+    def start(self, rec: Recording) -> None:
+        snap = rec.snapshot
+        self.steady = (
+            not rec.health.server
+        )  # else the server's clock may have been set back behind its event ids
+        self.unknown = (
+            "executions" not in snap
+        )  # a stream read from its middle says nothing about earlier tokens
+        for key, x in (snap.get("executions") or {}).items():
+            self.token[key] = x.get("token") if x["state"] == "RUNNING" else None
+        for name, held in (snap.get("locks") or {}).items():
+            self.lock[name], self.until[name] = (held["token"], False), held["until"]
+        for name, inst in (snap.get("instances") or {}).items():
+            self.live[name] = inst["incarnation"]
+        if snap.get("leader"):
+            self.epoch, self.elections = snap["leader"]["epoch"], 1
+
+    def take(self, e: Event, at: int) -> None:
+        if e.kind == Kind.REFUSED:
+            self.find.tested += 1
+            return
+        if e.kind in _LED and e.epoch is not None:
+            self._led(e, at)
+        if e.kind in _COMMITS and e.execution:
+            self._commit(e, at)
+        if e.kind in (Kind.LOCK_ACQUIRED, Kind.LOCK_EXTENDED, Kind.LOCK_RELEASED):
+            self._locked(e, at)
+        self._member(e, at)
+        if e.kind == Kind.RUNNING and e.execution:
+            self.token[e.execution] = e.token
+        elif e.kind in _REVOKES and e.execution:
+            if self.token.get(e.execution) is not None:
+                self.taken.add(e.execution)
+            self.token[e.execution] = None
+
+    def _stale(self, e: Event, at: int, what: str, now: str) -> None:
+        who = e.instance or "somebody"
+        self.find.found(at, f"{who} wrote {e.kind} at {self.facts.clock(at)} with {what}; {now}", e.id)
+
+    def _commit(self, e: Event, at: int) -> None:
+        execution = e.execution or ""
+        if execution not in self.token and self.unknown:
+            return
+        current = self.token.get(execution)
+        self.find.tested += execution in self.taken
+        if e.token != current:
+            now = "no token was current" if current is None else f"current was {self.facts.rank(current)}"
+            self._stale(e, at, f"token {self.facts.rank(e.token)} of {execution}", now)
+
+    def _locked(self, e: Event, at: int) -> None:
+        name = str(e.data.get("lock"))
+        current, before = self.lock.get(name, (None, False))
+        if e.kind == Kind.LOCK_ACQUIRED:
+            self.lock[name], self.until[name] = (e.token, name in self.lock), e.data.get("until") or at
+            running = self.token.get(e.execution or "")
+            if e.execution and running is not None and running != e.token:
+                self._stale(
+                    e, at, f"token {self.facts.rank(e.token)}", f"current was {self.facts.rank(running)}"
+                )
+            return
+        if name not in self.lock:
+            return  # it was held before the recording began
+        self.find.tested += before
+        if e.token != current:
+            now = "it was free" if current is None else f"its holder was {self.facts.rank(current)}"
+            self._stale(e, at, f"token {self.facts.rank(e.token)} of lock {name!r}", now)
+        elif e.kind == Kind.LOCK_RELEASED:
+            self.lock[name] = (None, before)
+        elif self.steady and at > self.until.get(name, at):
+            self._stale(e, at, f"token {self.facts.rank(e.token)} of lock {name!r}", "that hold had ended")
+        self.until[name] = e.data.get("until") or at
+
+    def _led(self, e: Event, at: int) -> None:
+        self.find.tested += self.elections > 1
+        if self.elections and e.epoch != self.epoch:
+            now = "nobody led" if self.epoch is None else f"current was {self.facts.rank(self.epoch)}"
+            self._stale(e, at, f"epoch {self.facts.rank(e.epoch)}", now)
+        elif e.kind == Kind.LEADER_RESIGNED:
+            self.epoch = None
+
+    def _member(self, e: Event, at: int) -> None:
+        name = e.instance or ""
+        if e.kind == Kind.INSTANCE_JOINED and e.token is not None:
+            if name in self.live:
+                self.gone.add((name, self.live[name]))
+            self.live[name] = e.token
+            self.absent.discard(name)
+        elif e.kind in _CARRIES_INCARNATION:
+            self.find.tested += any(gone == name for gone, _ in self.gone)
+            if (name, e.token) in self.gone:
+                self._stale(e, at, f"incarnation {self.facts.rank(e.token)}", "that incarnation was over")
+        elif self._acts(e) and name:
+            self.find.tested += name in self.absent
+            if name in self.absent:
+                self._stale(e, at, "an incarnation that was over", "no incarnation of that name was live")
+        if e.kind == Kind.LEADER_ELECTED:
+            self.epoch, self.elections = e.epoch, self.elections + 1
+        if e.kind in (Kind.INSTANCE_LEFT, Kind.INSTANCE_LOST):
+            self.gone.add((name, e.token))
+            if self.live.get(name) == e.token:
+                del self.live[name]
+                self.absent.add(name)
+
+    def _acts(self, e: Event) -> bool:
+        """Claims and dispatches are sent with the incarnation, though their events show the name alone."""
+        if e.kind == Kind.RUNNING:
+            return True
+        dispatched = e.kind == Kind.READY and e.data.get("source") == "schedule"
+        return dispatched or (e.kind == Kind.BUFFERED and e.data.get("reason") == "overlap")

@@ -1,0 +1,274 @@
+"""What a run leaves behind, in either world: one value, one file. Checks and plots read it, nothing else does.
+
+`Recording` holds raw facts (`history`, `journals`, `fault_log`, snapshots) and shows them as data frames
+(`events`, `executions`, `attempts`, `locks`, `leaders`, `faults`). docs/recording.md lists every column.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import os
+import tempfile
+import zlib
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import msgspec
+
+from ..errors import ConfigError
+from ..model import Event, State
+from .checks import run
+from .checks.capacity import Capacity
+from .checks.facts import Facts, id_key
+from .checks.health import Health
+from .checks.result import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = "labsched-recording"
+FORMAT_VERSION = 1
+
+# Facts of the machine, not of the run; payloads belong to users.
+_NOT_IN_DIGEST = frozenset({"pid", "hostname", "payload"})
+
+
+class Recording(msgspec.Struct, kw_only=True, dict=True, rename={"history": "events", "fault_log": "faults"}):
+    """A run from start to end. `started` and `ended` are Unix seconds by the server's clock.
+
+    A value: nothing here changes after it was made, and derived views are computed once.
+    """
+
+    world: Literal["real", "simulated"]
+    namespace: str
+    started: float
+    ended: float
+    seed: int | None = None
+    options: dict[str, Any] = {}
+    plan: list[dict[str, Any]] = []
+    versions: dict[str, str] = {}
+    snapshot: dict[str, Any] = {}
+    final: dict[str, Any] | None = None
+    history: list[Event] = []
+    journals: list[dict[str, Any]] = []
+    fault_log: list[dict[str, Any]] = []
+
+    def __repr__(self) -> str:
+        lasted = self.ended - self.started
+        return f"<Recording of {lasted:g} s in a {self.world} world: {len(self.history)} events>"
+
+    def check(self, settle: float | None = None) -> Report:
+        """Every guarantee, judged on this recording. `settle` (seconds): how long a healthy cluster may take to
+        decide what was due; by default from its leases."""
+        return run(self, settle)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one JSON file, gzipped when the name ends in `.gz`. A reader sees the old file or the whole new one."""
+        target = Path(path)
+        body = msgspec.json.encode({"format": FORMAT, "version": FORMAT_VERSION, "recording": self})
+        if target.name.endswith(".gz"):
+            body = gzip.compress(body, mtime=0)  # the same recording gives the same bytes
+        _write(target, body)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over what happened: equal for two runs that tell the same story (docs/recording.md)."""
+        ranks, start = self.facts.ranks, round(self.started * 1_000_000)
+        told = hashlib.sha256()
+        for e in self.history:
+            when = round(e.at * 1000) * 1000 - start
+            line = (
+                when,
+                e.kind,
+                e.task,
+                e.execution,
+                e.attempt,
+                e.instance,
+                ranks.get(e.token),
+                ranks.get(e.epoch),
+            )
+            told.update(msgspec.json.encode((line, _semantic(e.data)), order="sorted") + b"\n")
+        return told.hexdigest()
+
+    @cached_property
+    def history_reset(self) -> str:
+        """Why this is not one unbroken history, or an empty text."""
+        for fault in self.fault_log:
+            if fault.get("lost"):
+                return f"the {fault['kind']} lost {fault['lost']} acknowledged writes"
+            if fault.get("keep") is False:
+                return f"the {fault['kind']} threw the data away"
+        last = self.snapshot.get("last_event")
+        for e in self.history:
+            if last and id_key(e.id) <= id_key(last):
+                return f"event {e.id} follows {last}"
+            last = e.id
+        final = (self.final or {}).get("last_event")
+        if final and last and id_key(final) < id_key(last):
+            return f"the final state knows no event after {final}, the history reaches {last}"
+        if final and (last is None or id_key(final) > id_key(last)):
+            return f"the history ends at {last}, the final state knows {final}"
+        return ""
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Runs, tries, lives, holds and reigns: what the checks and frames are made from."""
+        return Facts(self)
+
+    @cached_property
+    def health(self) -> Health:
+        """When the cluster was fit to keep its promises."""
+        return Health(self)
+
+    @cached_property
+    def capacity(self) -> Capacity:
+        """Who could have run what."""
+        return Capacity(self)
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """One row per event, in the order of the stream."""
+        return _frame(self, "events")
+
+    @cached_property
+    def executions(self) -> pd.DataFrame:
+        """One row per execution that was seen."""
+        return _frame(self, "executions")
+
+    @cached_property
+    def attempts(self) -> pd.DataFrame:
+        """One row per attempt."""
+        return _frame(self, "attempts")
+
+    @cached_property
+    def locks(self) -> pd.DataFrame:
+        """One row per grant of a lock."""
+        return _frame(self, "locks")
+
+    @cached_property
+    def leaders(self) -> pd.DataFrame:
+        """One row per epoch."""
+        return _frame(self, "leaders")
+
+    @cached_property
+    def faults(self) -> pd.DataFrame:
+        """One row per fault that the world recorded."""
+        return _frame(self, "faults")
+
+
+def load(path: str | os.PathLike[str]) -> Recording:
+    """Read what `save` wrote, in whichever world it was recorded.
+
+    ConfigError of one line when the file cannot be read, is no recording, or has another format version.
+    """
+    try:
+        body = Path(path).read_bytes()
+        if body[:2] == b"\x1f\x8b":
+            body = gzip.decompress(body)
+        head = msgspec.json.decode(body, type=_Head)
+    except OSError as error:
+        raise ConfigError(f"cannot read recording {path}: {error.strerror or error}") from None
+    except (EOFError, zlib.error, msgspec.MsgspecError):
+        raise ConfigError(f"{path} is not a labsched recording") from None
+    if head.format != FORMAT:
+        raise ConfigError(f"{path} is not a labsched recording")
+    if head.version != FORMAT_VERSION:
+        raise ConfigError(
+            f"recording {path} has format version {head.version}, this labsched reads {FORMAT_VERSION}"
+        )
+    try:
+        rec = msgspec.json.decode(head.recording, type=Recording)
+        _check_shapes(rec)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ConfigError(f"recording {path} is damaged: {error}") from None
+    return rec
+
+
+class _Head(msgspec.Struct):
+    format: str
+    version: int
+    recording: msgspec.Raw
+
+
+class _Held(TypedDict):
+    owner: str
+    token: int
+    until: int
+
+
+class _Member(TypedDict):
+    incarnation: int
+
+
+class _Leads(TypedDict):
+    instance: str
+    epoch: int
+    until: int
+
+
+class _Run(TypedDict):
+    state: State
+    task: str
+
+
+class _Snapshot(TypedDict, total=False):
+    """What checks rely on in a snapshot; more may be in it."""
+
+    executions: dict[str, _Run]
+    tasks: dict[str, dict[str, Any]]
+    locks: dict[str, _Held]
+    leader: _Leads | None
+    instances: dict[str, _Member]
+    at: int
+    last_event: str | None
+
+
+class _Fault(TypedDict):
+    at: float
+    kind: str
+
+
+class _Entry(TypedDict):
+    kind: str
+    mono: float
+
+
+def _check_shapes(rec: Recording) -> None:
+    """Wrong shapes are refused at the door, or a check would fail in its middle."""
+    msgspec.convert(rec.snapshot, _Snapshot)
+    msgspec.convert(rec.final or {}, _Snapshot)
+    msgspec.convert(rec.fault_log, list[_Fault])
+    msgspec.convert(rec.journals, list[_Entry])
+    for event in rec.history:
+        id_key(event.id)
+
+
+def _semantic(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _semantic(value) for key, value in data.items() if key not in _NOT_IN_DIGEST}
+    return [_semantic(value) for value in data] if isinstance(data, list) else data
+
+
+def _frame(rec: Recording, name: str) -> pd.DataFrame:
+    from .checks import frames  # loads pandas, which only those who look at frames need
+
+    frame: pd.DataFrame = getattr(frames, name)(rec)
+    return frame
+
+
+def _write(target: Path, body: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)  # a temporary file is private, a recording is not
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
