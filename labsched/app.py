@@ -75,6 +75,7 @@ class Scheduler:
         self._opened: Opened | None = None
         self._users = 0
         self._opening = asyncio.Lock()
+        self._quiet_until = 0.0
 
     # Registering tasks.
 
@@ -123,9 +124,12 @@ class Scheduler:
     # Opening.
 
     async def __aenter__(self) -> Scheduler:
+        return await self._enter(self._patience)
+
+    async def _enter(self, patience: float | None) -> Scheduler:
         async with self._opening:
             if self._users == 0:
-                await self._open()
+                await self._open(patience)
             self._users += 1
         return self
 
@@ -140,13 +144,13 @@ class Scheduler:
                 await self._opened.close()
                 self._opened = None
 
-    async def _open(self) -> None:
+    async def _open(self, patience: float | None) -> None:
         if isinstance(self._url, Opened):
             opened = self._url
         else:
             opened = open_url(self._url, data_dir=self._data_dir, request_timeout=self.settings.request_timeout)
         self._opened = opened
-        self._client = self._store(self._patience)
+        self._client = self._store(patience)
         try:
             await self._client.retrying(lambda: preflight(opened.redis))
             await self._check_format()
@@ -156,13 +160,21 @@ class Scheduler:
             await opened.close()
             self._opened = None
             raise
+        self._client.patience = self._patience
         self.registry = Registry(self._client)
         self._events = Events(self._client, opened.blocking)
         self._waiting = Waiting(self._client, f"client-{self.host.new_id()}", blocking=opened.blocking)
 
     def _store(self, patience: float | None) -> Store:
         assert self._opened is not None
-        return Store(self._opened.redis, self.namespace, host=self.host, patience=patience, on_trouble=log.warning)
+        return Store(self._opened.redis, self.namespace, host=self.host, patience=patience, on_trouble=self._trouble)
+
+    def _trouble(self, message: str) -> None:
+        """Warn, but not more than once a second: every loop of an instance meets the same trouble."""
+        now = self.host.clock.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + 1.0
+            log.warning("%s", message)
 
     async def _check_format(self) -> None:
         key = self._client.key("meta")
@@ -417,10 +429,15 @@ class Scheduler:
         runners: Mapping[str, Runner] | None = None,
         scratch: Callable[[], Scratch] | None = None,
     ) -> AsyncIterator[Instance]:
-        """Join the cluster with this process's handlers for the length of the block, then drain."""
+        """Join the cluster with this process's handlers for the length of the block, then drain.
+
+        A server that cannot be reached is waited for, with a warning in the log. After an exception in the
+        block nothing is said to the cluster: the lease runs out and others recover the work.
+        """
         name = name or f"{self.host.hostname}-{self.host.pid}"
         _check_word("instance name", name)
-        async with self:
+        await self._enter(None)
+        try:
             assert self._opened is not None
             if runners is None:
                 from .runners import default_runners
@@ -438,6 +455,8 @@ class Scheduler:
                 await member.abandon()
                 raise
             await member.drain()
+        finally:
+            await self.__aexit__(None, None, None)
 
     def _scratch(self) -> Scratch:
         import tempfile

@@ -35,7 +35,8 @@ class Attempt:
     """Runs one body in a task of its own and hands one verdict to `settle`, at most once.
 
     `free` is called when the body has really ended: until then its slot is taken, also when the verdict
-    was given earlier because the body ignored being stopped.
+    was given earlier because the body ignored being stopped. `on_stopped` hears how a body ended that lost
+    its lease.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Attempt:
         luck: Callable[[], float],
         settle: Callable[[Attempt, Verdict], None],
         free: Callable[[Attempt], None],
+        on_stopped: Callable[[Attempt, str], None],
         grace: float,
     ) -> None:
         self.ctx, self.job, self.stopped, self.started = ctx, job, None, False
         self._runner, self._payload, self._fails, self._luck = runner, payload, fails, luck
         self._settle, self._free, self._grace = settle, free, grace
-        self._settled = False
+        self._on_stopped = on_stopped
+        self._settled = self._noted = False
         self._lingering: Future[Any] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self.stopped: Stop | None
@@ -73,6 +76,8 @@ class Attempt:
         self.ctx.cancelled = True
         if why in SILENT:
             self.ctx.lease_lost = True
+        if why == "lease" and self.job.task.runner == "thread":
+            self._told("flagged")
         if first and self.task is not None and not self.task.done():
             self.task.cancel()
             if not self.started:
@@ -89,6 +94,14 @@ class Attempt:
 
     def _give_up(self) -> None:
         self._conclude(self._verdict_of_stop())
+        if self.stopped == "lease":
+            self._told("ignored")
+
+    def _told(self, how: str) -> None:
+        """Note, once, what became of a body that lost its lease."""
+        if not self._noted:
+            self._noted = True
+            self._on_stopped(self, how)
 
     async def _run(self) -> None:
         self.started = True
@@ -123,6 +136,8 @@ class Attempt:
     def _end(self) -> None:
         for timer in self._timers:
             timer.cancel()
+        if self.stopped == "lease":
+            self._told("killed" if self.job.task.runner == "process" else "cancelled")
         self._free(self)
 
     def _conclude(self, verdict: Verdict | None) -> None:

@@ -9,9 +9,10 @@ Neither client retries: labsched resends what is safe to resend, and counts what
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,12 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import redis.asyncio as aioredis
 from redis import exceptions as rex
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -104,10 +111,59 @@ def no_retry() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
+class _Prompt(AbstractConnection):
+    """Sends without `asyncio.wait_for`, as redis-py does when a time limit is set.
+
+    On Python 3.11 `wait_for` forgets a cancellation that arrives in the very round in which the sending is
+    done: half of all cancellations of a busy client were lost, and whoever cancels waits for ever. It
+    also makes a task per command.
+    """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if isinstance(command, str | bytes):
+            command = [command.encode() if isinstance(command, str) else command]
+        writer = self._writer
+        assert writer is not None
+        try:
+            writer.writelines(command)
+            if writer.transport.get_write_buffer_size():
+                async with asyncio.timeout(self.socket_timeout):
+                    await writer.drain()
+        except TimeoutError:
+            await self.disconnect(nowait=True)
+            raise rex.TimeoutError("Timeout writing to socket") from None
+        except OSError as error:
+            await self.disconnect(nowait=True)
+            raise rex.ConnectionError(f"Error while writing to socket: {error}") from error
+        except BaseException:
+            # Half a command may have been sent: what comes back on this connection means nothing.
+            await self.disconnect(nowait=True)
+            raise
+
+
+class _Tcp(_Prompt, Connection):
+    """redis://"""
+
+
+class _Tls(_Prompt, SSLConnection):
+    """rediss://"""
+
+
+class _Unix(_Prompt, UnixDomainSocketConnection):
+    """unix://"""
+
+
+_CONNECTIONS: dict[str, type[AbstractConnection]] = {"redis": _Tcp, "rediss": _Tls, "unix": _Unix}
+
+
 def _client(url: str, *, socket_timeout: float, socket_connect_timeout: float) -> aioredis.Redis:
     # RESP2 and no driver info: a new connection then costs no round trip besides AUTH and SELECT, and
     # redis-py does not ask the server for maintenance notifications.
-    return aioredis.Redis.from_url(
+    client = aioredis.Redis.from_url(
         url,
         socket_timeout=socket_timeout,
         socket_connect_timeout=socket_connect_timeout,
@@ -118,6 +174,8 @@ def _client(url: str, *, socket_timeout: float, socket_connect_timeout: float) -
         driver_info=None,
         max_connections=_MOST_CONNECTIONS,
     )
+    client.connection_pool.connection_class = _CONNECTIONS[urlsplit(url).scheme]
+    return client
 
 
 def _special(scheme: str, url: str) -> Opener:

@@ -10,9 +10,9 @@ import msgspec
 
 from .durations import rate, seconds, size
 from .errors import ConfigError, ScheduleError
-from .model import Backoff, Misfire, Overlap, Priority, Rate, RunnerName, Task, TaskStatus
+from .model import Backoff, Overlap, Priority, Rate, RunnerName, Task, TaskStatus
 from .plan import exponential
-from .schedule import At, Cron, Every, Manual, Schedule
+from .schedule import At, Cron, Every, Manual, Misfire, Schedule
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "status": get_args(TaskStatus),
@@ -83,10 +83,10 @@ def _misfire(what: str, value: Any) -> Misfire:
 
 
 def misfire(policy: str = "FIRE_ONCE", *, grace: Any = 60) -> Misfire:
-    """What becomes of slots that are late by more than `grace`: FIRE_ONCE (the latest), FIRE_ALL or SKIP."""
+    """What becomes of slots that are late by more than `grace` (at least 0.1 s): FIRE_ONCE (the latest), FIRE_ALL or SKIP."""
     if policy not in ("FIRE_ONCE", "FIRE_ALL", "SKIP"):
         raise ConfigError(f"misfire policy is {policy!r}, allowed are FIRE_ONCE, FIRE_ALL, SKIP")
-    return Misfire(policy=policy, grace=seconds(grace, "misfire grace"))  # type: ignore[arg-type]
+    return Misfire(policy=policy, grace=seconds(grace, "misfire grace", minimum=0.1))  # type: ignore[arg-type]
 
 
 def _backoff(what: str, value: Any) -> Backoff:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .scratch import Scratch
 
 Log = Callable[[str], None]
+LAST_WORDS = 5.0  # seconds beyond the drain timeout for telling the server
 
 
 class Instance:
@@ -58,6 +59,9 @@ class Instance:
             store, host, settings, name, scope, registered_versions(handlers),
             on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_work=self.worker.hint,
         )  # fmt: skip
+        self.worker.on_stopped = lambda attempt, how: self.membership.note(
+            "stopped", execution=attempt.ctx.execution, token=attempt.ctx.token, how=how
+        )
         self._mail: Mailbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._drain_asked = asyncio.Event()
@@ -146,6 +150,17 @@ class Instance:
             return
         self._leaving = True
         self._drain_asked.set()
+        # With the server gone nothing can be told: then the lease runs out and others recover the work.
+        limit = self._settings.drain_timeout + self._settings.cancel_grace + LAST_WORDS
+        try:
+            async with asyncio.timeout(limit):
+                await self._drain()
+            await self._close()
+        except TimeoutError:
+            self._log(f"drain: not done within {limit:g} s, leaving without a word")
+            await self.abandon()
+
+    async def _drain(self) -> None:
         clock, began = self._host.clock, self._host.clock.monotonic()
 
         def stage(name: str) -> None:
@@ -167,7 +182,6 @@ class Instance:
         stage("bodies-done")
         await self.membership.leave(len(unstarted))
         stage("left")
-        await self._close()
 
     async def _stop_coordinating(self) -> None:
         for task in self._tasks:
@@ -176,7 +190,7 @@ class Instance:
         await self.election.resign()
 
     async def _finish_bodies(self, seconds: float) -> None:
-        grace = self._settings.cancel_grace + 1.0
+        grace = self._settings.cancel_grace + LAST_WORDS / 2
         for wait, then in ((seconds, "drain"), (grace, "")):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -194,6 +208,7 @@ class Instance:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.membership.stop()
         if self._mail is not None:
             await self._mail.stop()
         for runner in self._runners.values():

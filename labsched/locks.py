@@ -23,6 +23,7 @@ import redis.asyncio as aioredis
 from .clock import Host
 from .durations import seconds
 from .errors import ConfigError, LabschedError, LockLost, LockNotAcquired, OutcomeUnknown
+from .holding import around
 from .mailbox import Mailbox
 from .model import LockInfo, as_datetime
 from .store import Store, text, texts
@@ -36,6 +37,7 @@ REFRESH = 1.0  # seconds after which a waiter looks for itself and gives a sign 
 ALIVE = 3.0  # seconds after which a silent waiter counts as dead
 GIVE_UP = 1.0  # seconds that a cancelled waiter spends at most on leaving the queue
 LISTED = 10_000  # locks in one listing
+_RELEASED = "was released"
 
 
 class Lock:
@@ -46,10 +48,10 @@ class Lock:
         self.owner = manager.owner
         self.token = token
         self.at_most_for = terms.most_ms / 1000
-        self._manager = manager
+        self.manager = manager
         self._until, self._deadline = until, deadline
-        self._over: str | None = None  # why it is held no more
-        self._moved: Callable[[], None] | None = None  # told when the deadline changes
+        self.over: str | None = None  # why it is held no more, when that was told
+        self.on_move: Callable[[], None] | None = None  # told when the deadline changes
 
     def __repr__(self) -> str:
         return f"<Lock {self.name!r} token={self.token} owner={self.owner!r} until={self.lock_until:%H:%M:%S.%f}>"
@@ -62,7 +64,11 @@ class Lock:
     @property
     def left(self) -> float:
         """Seconds for which the lock is surely held, 0 when it is not."""
-        return 0.0 if self._over else max(self._deadline - self._manager.host.clock.monotonic(), 0.0)
+        return 0.0 if self.over else max(self._deadline - self.manager.host.clock.monotonic(), 0.0)
+
+    @property
+    def released(self) -> bool:
+        return self.over == _RELEASED
 
     @property
     def held(self) -> bool:
@@ -71,7 +77,7 @@ class Lock:
     def assert_held(self) -> None:
         """Raises `LockLost` when the lock was released, lost or is past its local deadline. Sends nothing."""
         if not self.held:
-            raise LockLost(f"lock {self.name!r} (token {self.token}) {self._over or 'has expired'}")
+            raise LockLost(f"lock {self.name!r} (token {self.token}) {self.over or 'has expired'}")
 
     async def extend(self, at_most_for: Duration | None = None) -> None:
         """The lock ends `at_most_for` from now (default: as when taken), be that later or earlier.
@@ -79,41 +85,41 @@ class Lock:
         The token stays. Raises `LockLost` when the lock had ended, with or without a successor.
         """
         most = _ms("at_most_for", self.at_most_for if at_most_for is None else at_most_for, least=1)
-        if self._over:
+        if self.over:
             self.assert_held()
-        reply, sent, _ = await self._manager._step("lock_extend", self.name, self.owner, self.token, most)
+        reply, sent, _ = await self.manager._step("lock_extend", self.name, self.owner, self.token, most)
         if text(reply[0]) == "refused":
             self._end("was lost: " + _why(reply))
             self.assert_held()
         self._until = int(reply[1])
         self._deadline = _deadline(sent, self._until, int(reply[2]))
-        if self._moved:
-            self._moved()
+        if self.on_move:
+            self.on_move()
 
     async def release(self) -> None:
         """Lets go; what is left of `at_least_for` stays closed. Doing it again does nothing.
 
         Raises `LockLost` when the lock had ended before, also when nobody has taken it since.
         """
-        if self._over == "was released":
+        if self.released:
             return
-        manager = self._manager
+        manager = self.manager
         reply, _, tries = await manager._step("lock_release", self.name, self.owner, self.token, manager._box)
         word = text(reply[0])
         # A refused repeat, sent while the lease ran: an earlier copy has done it, others held it since.
         if word == "refused" and not (tries > 1 and self.held):
             self._end("was lost: " + _why(reply))
             self.assert_held()
-        self._end("was released")
+        self._end(_RELEASED)
         if word == "ok":
             manager._deliver(text(reply[1]))
         else:
             manager._nudge()
 
     def _end(self, why: str) -> None:
-        self._over = why
-        if self._moved:
-            self._moved()
+        self.over = why
+        if self.on_move:
+            self.on_move()
 
 
 class LockManager:
@@ -137,6 +143,7 @@ class LockManager:
     ) -> None:
         self.host = host or Host()
         self._store = Store(redis, namespace, host=self.host, patience=patience, on_trouble=on_trouble)
+        self.on_trouble = self._store.on_trouble
         self._wire = Wire(redis, self._store.prefix)
         self._box = self.host.new_id()
         self.owner = f"{self.host.hostname}:{self.host.pid}:{self._box[:8]}" if owner is None else owner
@@ -192,13 +199,14 @@ class LockManager:
     ) -> AsyncIterator[Lock]:
         """Holds the lock around a block; `LockNotAcquired` when it is taken (after waiting for `timeout`).
 
-        When the lock ends before the block does, the block is cancelled and exits with `LockLost`. With
-        `keep_alive` it is renewed every third of `at_most_for`, and ends early only when that fails.
+        When the lock is about to end before the block does (2 % before, at most 0.5 s), the block is
+        cancelled and exits with `LockLost`. With `keep_alive` the lock is renewed every third of
+        `at_most_for`, and the block is cancelled only when that fails.
         """
         lock = await self.wait(name, at_most_for, at_least_for, timeout)
         if lock is None:
             raise LockNotAcquired(f"lock {name!r} is taken")
-        async with self._around(lock, keep_alive):
+        async with around(lock, keep_alive):
             yield lock
 
     def guarded(
@@ -216,7 +224,7 @@ class LockManager:
                 lock = await self.acquire(name, at_most_for, at_least_for)
                 if lock is None:
                     return None
-                async with self._around(lock, keep_alive):
+                async with around(lock, keep_alive):
                     return await function(*args, **kwargs)
 
             return guarded_function
@@ -309,7 +317,7 @@ class LockManager:
                 reply, _, _ = await self._step("lock_leave", name, nonce, self._box)
                 self._deliver(text(reply[1]))
         except (LabschedError, TimeoutError) as error:
-            self._store.on_trouble(f"could not leave the queue of lock {name!r}: {error}")
+            self.on_trouble(f"could not leave the queue of lock {name!r}: {error}")
 
     def _deliver(self, line: str) -> None:
         nonce, _, rest = line.partition(" ")
@@ -325,73 +333,6 @@ class LockManager:
         pool = getattr(redis, "connection_pool", None)
         if getattr(redis, "single_connection_client", False) or getattr(pool, "max_connections", 2) < 2:
             raise ConfigError("waiting for a lock needs a client whose pool allows at least 2 connections")
-
-    @contextlib.asynccontextmanager
-    async def _around(self, lock: Lock, keep_alive: bool) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
-        keeper: asyncio.Task[None] | None = None
-        try:
-            async with asyncio.timeout(None) as bell:
-
-                def moved() -> None:
-                    if not bell.expired():
-                        released = lock._over == "was released"
-                        bell.reschedule(
-                            None if released else loop.time() + lock.left - min(0.005, lock.left / 10)
-                        )
-
-                lock._moved = moved
-                moved()
-                try:
-                    if keep_alive:
-                        keeper = loop.create_task(self.keep(lock), name=f"keep-alive of lock {lock.name}")
-                    yield
-                finally:
-                    lock._moved = None
-                    if keeper:
-                        keeper.cancel()
-                        await asyncio.wait([keeper])
-        except GeneratorExit:
-            raise  # thrown away, not run to its end: nothing may be awaited any more
-        except BaseException as error:
-            if bell.expired() and not isinstance(error, asyncio.CancelledError):
-                raise _lost_in_block(lock) from error
-            await self.let_go(lock, error)
-            raise
-        if bell.expired():
-            raise _lost_in_block(lock)
-        await self.let_go(lock, None)
-
-    async def let_go(self, lock: Lock, error: BaseException | None) -> None:
-        """Releases at the end of a block. The block's own error is not hidden behind one of the release."""
-        try:
-            if lock._over is None or error is None:
-                await lock.release()
-        except LockLost as lost:
-            if error is None:
-                raise
-            error.add_note(str(lost))
-        except LabschedError as trouble:
-            # The work was done under the lock; that it stays closed until its end is not worth an error.
-            lock.assert_held() if error is None else error.add_note(f"and releasing failed: {trouble}")
-            self._store.on_trouble(f"lock {lock.name!r} stays until {lock.lock_until}: {trouble}")
-
-    async def keep(self, lock: Lock) -> None:
-        """Renews every third; a renewal without answer is tried again until the block's own timer rings."""
-        third = lock.at_most_for / 3
-        pause = third
-        while True:
-            await self.host.clock.sleep(pause)
-            try:
-                # Bounded, because a lost packet must not eat the rest of the lease.
-                async with asyncio.timeout(third / 2):
-                    await lock.extend(lock.at_most_for)
-                pause = third
-            except LockLost:
-                return
-            except (LabschedError, TimeoutError) as error:
-                pause = min(third / 4, 1.0)
-                self._store.on_trouble(f"lock {lock.name!r} could not be renewed: {error or 'no answer'}")
 
 
 def check_terms(name: str, at_most_for: Duration, at_least_for: Duration) -> None:
@@ -435,9 +376,3 @@ def _tell(told: asyncio.Future[str], word: str) -> None:
 
 def _why(reply: Any) -> str:
     return "it expired" if text(reply[2]) == "expired" else "somebody else took it, or it was released"
-
-
-def _lost_in_block(lock: Lock) -> LockLost:
-    return LockLost(
-        f"lock {lock.name!r} (token {lock.token}) {lock._over or 'expired'} before its block ended"
-    )

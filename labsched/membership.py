@@ -43,6 +43,7 @@ class Membership:
         self._alarm: Alarm | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        self._leaving = False
 
     def _facts(self) -> str:
         s = self._settings
@@ -100,11 +101,12 @@ class Membership:
     def _end(self) -> None:
         """The lease is over as far as we can prove."""
         if self.incarnation:
-            self._stop_watching()
+            self.stop()
             self._on_lost()
             self.incarnation = ""
 
-    def _stop_watching(self) -> None:
+    def stop(self) -> None:
+        """Forget the deadline: nothing runs on this lease any more."""
         if self._alarm is not None:
             self._alarm.stop()
             self._alarm = None
@@ -122,14 +124,15 @@ class Membership:
     async def run(self) -> None:
         """Heartbeats for ever; joins again whenever the lease was lost."""
         clock, every = self._host.clock, self._settings.heartbeat_every
-        while True:
+        # A heartbeat on its way while we leave is refused: that is no lost lease, and no reason to join again.
+        while not self._leaving:
             if not self.incarnation:
                 await self.join()
             sent, incarnation = clock.monotonic(), self.incarnation
             reply = await self._store.call(
                 "heartbeat", self._name, incarnation, round(self._settings.instance_lease * 1000)
             )
-            if incarnation != self.incarnation:
+            if incarnation != self.incarnation or self._leaving:
                 continue
             if text(reply[0]) == "refused":
                 self._end()
@@ -143,7 +146,8 @@ class Membership:
 
     async def leave(self, returned: int) -> None:
         """Leave for good."""
-        self._stop_watching()
+        self._leaving = True
+        self.stop()
         if self.incarnation:
             await self._store.call("leave", self._name, self.incarnation, returned)
             self.incarnation = ""

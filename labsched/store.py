@@ -111,8 +111,9 @@ class Store:
 
     async def _translate(self, error: rex.ResponseError) -> Exception:
         said = str(error)
+        code = getattr(error, "status_code", None)  # redis-py cuts it off the text where it has a class for it
         for mark, meaning in _UNSUITABLE:
-            if mark in said or (mark == "READONLY" and isinstance(error, rex.ReadOnlyError)):
+            if mark == code or mark in said:
                 return ServerUnsuitable(meaning)
         if "WRONGTYPE" in said:
             return ServerUnsuitable(f"a key is of the wrong type, nothing was changed: {await self.wrong_keys()}")

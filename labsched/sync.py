@@ -20,6 +20,7 @@ import redis.asyncio as aioredis
 from . import locks as _locks
 from .clock import Host
 from .errors import ConfigError, LockNotAcquired
+from .holding import keep, let_go
 from .locks import Duration
 from .model import LockInfo
 
@@ -231,7 +232,7 @@ class LockManager:
     def _around(self, lock: Lock, keep_alive: bool) -> Iterator[None]:
         keeper = None
         if keep_alive:
-            keeper = asyncio.run_coroutine_threadsafe(self._inner.keep(lock._inner), self._thread.loop)
+            keeper = asyncio.run_coroutine_threadsafe(keep(lock._inner), self._thread.loop)
         error: BaseException | None = None
         try:
             yield
@@ -241,4 +242,4 @@ class LockManager:
         finally:
             if keeper:
                 keeper.cancel()
-            self._thread.call(self._inner.let_go(lock._inner, error))
+            self._thread.call(let_go(lock._inner, error))

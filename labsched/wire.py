@@ -33,6 +33,7 @@ class Wire:
     def __init__(self, redis: aioredis.Redis, prefix: str) -> None:
         self._redis, self._prefix = redis, prefix
         self._kept: list[AbstractConnection] = []
+        self._known: set[str] = set()  # scripts that the server has
         self._timer: asyncio.TimerHandle | None = None
         self._returning: set[asyncio.Task[None]] = set()
         pool = getattr(redis, "connection_pool", None)
@@ -50,15 +51,20 @@ class Wire:
 
     async def evalshas(self, steps: Sequence[Step]) -> list[Any]:
         """Run several scripts in one round trip, in order. One that raised raises here, after all were sent."""
+        if len(steps) > 1 and not self._known.issuperset(name for name, _ in steps):
+            # A script that the server has yet to learn would run after those behind it.
+            return [await self.evalsha(name, args) for name, args in steps]
         if self._plain:
             replies = await self._send(b"".join(self._packed(step) for step in steps), len(steps))
         else:
             replies = await self._piped(steps)
         for i, reply in enumerate(replies):
             if isinstance(reply, rex.NoScriptError):
+                self._known.clear()
                 replies[i] = await self._whole(steps[i])
             elif isinstance(reply, Exception):
                 raise reply
+            self._known.add(steps[i][0])
         return replies
 
     def _packed(self, step: Step) -> bytes:

@@ -47,6 +47,7 @@ class Worker:
         self._app, self._handlers, self._runners, self._scratch = app, handlers, runners, scratch
         self.incarnation = ""
         self.claiming = False
+        self.on_stopped: Callable[[Attempt, str], None] = lambda attempt, how: None
         self.attempts: dict[str, Attempt] = {}  # by token: everything that takes up a slot
         self._ended: list[tuple[Attempt, Verdict]] = []
         self._noted: dict[str, Context] = {}
@@ -55,6 +56,7 @@ class Worker:
         self._hungry = True
         self._busy = 0  # pumps that talk to the server
         self._asked = 0  # slots that claims on their way may fill
+        self._telling = 0  # ends on their way to the server
         self._more_at: asyncio.TimerHandle | None = None
         self._note_timer: asyncio.TimerHandle | None = None
         self._notes_due = False
@@ -120,7 +122,8 @@ class Worker:
     def _wants(self) -> int:
         if not (self.claiming and self._hungry and self.incarnation):
             return 0
-        free = self._settings.pool_size - len(self.attempts) - self._asked
+        # An end that the other pump is telling still fills its slot as far as the server knows.
+        free = self._settings.pool_size - len(self.attempts) - self._asked - self._telling
         return min(free, -(-self._settings.pool_size // self._pumps))
 
     async def _exchange(self, lane: int) -> bool:
@@ -131,15 +134,17 @@ class Worker:
             steps.append(("finish", self._finish_args(ended)))
         incarnation, want = self.incarnation, self._wants()
         if want > 0:
-            self._hungry = self._asked + want + len(self.attempts) < self._settings.pool_size
+            self._hungry = False
             steps.append(("claim", (self._name, incarnation, lane, self._host.new_id(), want)))
         if not steps:
             return False
         self._asked += want
+        self._telling += len(ended)
         try:
             replies = await self._send(steps)
         finally:
             self._asked -= want
+            self._telling -= len(ended)
         if want > 0:
             self._started(replies[-1], want, incarnation)
         return True
@@ -172,13 +177,13 @@ class Worker:
         if incarnation != self.incarnation:
             # Granted to a former life of ours, whose work others will recover.
             return
-        granted = (len(reply) - 3) // 9
-        if granted == want:
+        granted = (len(reply) - 4) // 9
+        if granted == want or text(reply[3]) == "1":
             self._hungry = True
         more_at = text(reply[2])
         if more_at and not self._hungry:
             self._look_again((int(more_at) - int(reply[1])) / 1000)
-        for at in range(3, len(reply), 9):
+        for at in range(4, len(reply), 9):
             self._start(reply[at : at + 9])
 
     def _look_again(self, seconds: float) -> None:
@@ -197,7 +202,8 @@ class Worker:
         )  # fmt: skip
         running = Attempt(
             ctx, job, self._runners[job.task.runner], {**job.task.payload, **given} if job.task.payload else given,
-            int(fails), self._host.rng.random, self._settle, self._release, self._settings.cancel_grace,
+            int(fails), self._host.rng.random, self._settle, self._release, self.on_stopped,
+            self._settings.cancel_grace,
         )  # fmt: skip
         self.attempts[text(token)] = running
         running.start()

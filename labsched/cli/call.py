@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..app import Scheduler
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 PATIENCE = 5.0  # seconds for which a command tries to reach its server
 NO_SERVER = (
@@ -81,49 +82,52 @@ class Call:
 
 
 def common(command: F) -> F:
-    """Adds --url, --namespace, --config and -v. A later one on the line wins over an earlier one."""
-
-    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        call = ctx.ensure_object(Call)
-        if value:
-            setattr(call, str(param.name), value)
-
+    """Adds --url, --namespace, --config and -v. One after the command's name wins over one before it."""
     options = (
-        click.option("--url", metavar="URL", help="Server: embedded, or redis://, rediss://, unix://."),
-        click.option("--namespace", metavar="NAME", help="Which cluster on that server."),
-        click.option("--config", metavar="FILE", help="Settings file (YAML); LABSCHED_* variables win."),
-        click.option("--verbose", "-v", is_flag=True, help="Say more on stderr."),
+        _kept("--url", metavar="URL", help="Server: embedded, or redis://, rediss://, unix://."),
+        _kept("--namespace", metavar="NAME", help="Which cluster on that server."),
+        _kept("--config", metavar="FILE", help="Settings file (YAML); LABSCHED_* variables win."),
+        _kept("--verbose", "-v", is_flag=True, help="Say more on stderr."),
     )
     for option in reversed(options):
-        option_with_keep = functools.partial(_with, option, keep)
-        command = option_with_keep(command)
+        command = option(command)
     return command
 
 
-def _with(option: Callable[[F], F], keep: Callable[..., None], command: F) -> F:
-    made = option(command)
-    params = made.params if isinstance(made, click.Command) else made.__click_params__  # type: ignore[attr-defined]
-    params[-1].callback, params[-1].expose_value = keep, False
-    return made
+def _kept(*names: str, **options: Any) -> Callable[[F], F]:
+    """An option whose value goes into the `Call` and not to the command."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        call = ctx.ensure_object(Call)
+        if value is not None and value is not False:
+            setattr(call, str(param.name), value)
+
+    return click.option(*names, callback=keep, expose_value=False, **options)
 
 
 def command(*args: Any, **options: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """`click.command` with the common options; the function gets the `Call` first, returns an exit code or None."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        return click.command(*args, **options)(common(click.pass_obj(function)))
+        made: click.Command = click.command(*args, **options)(common(click.pass_obj(function)))
+        return made
 
     return decorate
 
 
 def client_command(
-    *args: Any, **options: Any
+    *args: Any, check: Callable[..., None] | None = None, **options: Any
 ) -> Callable[[Callable[..., Coroutine[Any, Any, int | None]]], click.Command]:
-    """The same for a coroutine function, which gets an open client first."""
+    """The same for a coroutine function, which gets an open client first.
+
+    `check` gets the options before anything is connected: what is wrong in them needs no server to be told.
+    """
 
     def decorate(function: Callable[..., Coroutine[Any, Any, int | None]]) -> click.Command:
         @functools.wraps(function)
         def with_client(call: Call, **given: Any) -> int | None:
+            if check is not None:
+                check(**given)
             return run(_connected(call, function, given))
 
         return command(*args, **options)(with_client)
@@ -136,6 +140,6 @@ async def _connected(call: Call, function: Callable[..., Awaitable[int | None]],
         return await function(app, **given)
 
 
-def run(coroutine: Coroutine[Any, Any, int | None]) -> int | None:
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`; one place, so that every command ends alike."""
     return asyncio.run(coroutine)

@@ -36,7 +36,7 @@ class Away(logging.Filter):
 class UtcFormatter(logging.Formatter):
     """`2026-11-23 12:00:00.123Z LEVEL text`, one line, without escape sequences from foreign text."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")

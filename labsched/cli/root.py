@@ -1,9 +1,9 @@
 """The group of all commands. What goes wrong becomes one line on stderr and an exit code.
 
-    0    fine
-    1    what was asked for failed, was refused or could not be reached; or a guarantee was violated
-    2    the call was wrong: it would fail every time until it, the settings or a file are changed
-    130  interrupted from the keyboard
+0    fine
+1    what was asked for failed, was refused or could not be reached; or a guarantee was violated
+2    the call was wrong: it would fail every time until it, the settings or a file are changed
+130  interrupted from the keyboard
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class Root(click.Group):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
         """Never returns: the process (or the test's runner) gets the exit code."""
         extra["standalone_mode"] = False
         for stream in (sys.stdout, sys.stderr):
@@ -102,7 +104,7 @@ def explain(error: BaseException) -> tuple[int | None, str]:
         return 2, error.format_message()
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "labsched"
-        return 2, f"{path}: {error.format_message().rstrip('.')} (see {path} --help)"
+        return 2, f"{path}: {' '.join(error.format_message().split()).rstrip('.')} (see {path} --help)"
     if isinstance(error, click.ClickException):
         return error.exit_code, f"labsched: {error.format_message()}"
     if isinstance(error, click.Abort | KeyboardInterrupt):

@@ -1,4 +1,4 @@
--- include: token event lead lost
+-- include: token event post lead lost
 -- Cancels what waits; asks what runs to stop, or with force revokes its token now.
 -- KEYS: namespace. ARGV: execution, force ('1'/'0').
 -- Returns 'cancelled' | 'requested' | 'already' | 'unknown'.
@@ -6,8 +6,12 @@ local id, force = ARGV[1], ARGV[2] == '1'
 local x = load(id)
 if x.state == '' then return 'unknown' end
 if x.state ~= 'RUNNING' and not LEGAL[x.state .. '>CANCELLED'] then return 'already' end
-if x.state == 'RUNNING' and not force and x.cancel == '1' then return 'requested' end
 take(1)
+if x.state == 'RUNNING' and not force and x.cancel == '1' then
+  -- Asked already; the hint may have been lost.
+  post(x.inc, 'cancel ' .. x.token .. ' ' .. id)
+  return 'requested'
+end
 if x.state == 'RUNNING' then
   redis.call('HSET', k_x(id), 'cancel', '1')
   if not force then

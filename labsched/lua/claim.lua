@@ -1,8 +1,9 @@
--- include: token event lock
+-- include: token event lock ready
 -- Gives an instance up to `n` READY executions whose handler it has, under concurrency and rate limits, each with a new token.
 -- High priority first; within one priority the tasks take turns, within one task the oldest first.
 -- KEYS: namespace. ARGV: instance, incarnation, lane, nonce, n.
--- Returns {'ok', now, more_at (ms at which a limit lets more through, '' unknown), then per execution id, task, token,
+-- Returns {'ok', now, more_at (ms at which a limit lets more through, '' unknown), '1' when fewer were given than asked only
+-- because the pool is full, then per execution id, task, token,
 -- attempt, fails, payload, slot, due, until} | {'draining'} | {'refused', 'claim', why}. A lane's repeated nonce gives the
 -- same again; one call per lane may be on its way.
 local name, inc, nonce, free = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5])
@@ -11,8 +12,8 @@ local lease = redis.call('ZSCORE', k_leases, inc)
 if not lease or tonumber(lease) <= now then
   return refuse('claim', lease and 'expired' or 'incarnation', '', inc, name, '')
 end
-local me = redis.call('HMGET', k_inst(inc), 'state', nonce_field, claimed_field)
-local reply = {'ok', num(now), ''}
+local me = redis.call('HMGET', k_inst(inc), 'state', nonce_field, claimed_field, 'pool')
+local reply = {'ok', num(now), '', ''}
 
 local function grant(id, x)
   for _, value in ipairs({id, x[1], x[2], x[3], x[4], x[5], x[6], x[7], x[8]}) do reply[#reply + 1] = value end
@@ -26,6 +27,10 @@ if me[2] == nonce then
   return reply
 end
 if me[1] ~= 'ACTIVE' then return {'draining'} end
+-- The pool is the instance's own business, but the promise is kept here: an end that is still on its way to us counts.
+local asked = free
+free = math.max(math.min(free, tonumber(me[4]) - redis.call('SCARD', k_held(inc))), 0)
+local short = free < asked
 
 -- How many of a task may start now, and when that changes.
 local function allowance(d)
@@ -66,7 +71,7 @@ local function pick(priority, task, version)
     local held = x[7] == '1' and (d.locked or lock_blocked('task:' .. task)) or 0
     if not LEGAL[(x[1] or '') .. '>RUNNING'] then
       -- Its record was deleted by hand: it must not stand in the way of the others for ever.
-      strays[#strays + 1] = {k_ready(priority, task), id}
+      strays[#strays + 1] = {priority, task, id}
     elseif held > now then
       soonest(held)
     else
@@ -80,18 +85,24 @@ local function pick(priority, task, version)
   d.running = tonumber(d.running) + #taken
   if d.rate_count ~= '' then
     local tat = math.max(tonumber(d.tat ~= '' and d.tat or '0'), now)
-    d.tat = num(tat + #taken * tonumber(d.rate_ms) / tonumber(d.rate_count))
+    -- With fractions: at 3000/s a start is worth a third of a millisecond.
+    d.tat = string.format('%.6f', tat + #taken * tonumber(d.rate_ms) / tonumber(d.rate_count))
   end
   picks[#picks + 1] = {priority, task, taken, d}
 end
 
 for _, priority in ipairs({'high', 'normal', 'low'}) do
-  local tasks = free > 0 and redis.call('ZRANGE', k_turn(priority), 0, 255) or {}
-  for _, task in ipairs(tasks) do
-    if free == 0 then break end
-    local version = redis.call('HGET', k_handlers(inc), task)
-    if version then pick(priority, task, version) end
-  end
+  -- All of them if need be: any number of tasks may wait for a handler that is not here.
+  local from = 0
+  repeat
+    local tasks = free > 0 and redis.call('ZRANGE', k_turn(priority), from, from + 255) or {}
+    for _, task in ipairs(tasks) do
+      if free == 0 then break end
+      local version = redis.call('HGET', k_handlers(inc), task)
+      if version then pick(priority, task, version) end
+    end
+    from = from + 256
+  until #tasks < 256
 end
 if more_at and more_at < math.huge then reply[3] = num(more_at) end
 
@@ -100,7 +111,10 @@ for _, p in ipairs(picks) do total = total + #p[3] end
 local token = take(math.max(total, 1))
 local claimed, started = {}, num(now_us)
 local running, late = {}, {}
-for _, stray in ipairs(strays) do redis.call('ZREM', stray[1], stray[2]) end
+for _, stray in ipairs(strays) do
+  redis.call('ZREM', k_ready(stray[1], stray[2]), stray[3])
+  if redis.call('EXISTS', k_ready(stray[1], stray[2])) == 0 then redis.call('ZREM', k_turn(stray[1]), stray[2]) end
+end
 
 for _, p in ipairs(picks) do
   local priority, task, taken, d = p[1], p[2], p[3], p[4]
@@ -125,7 +139,7 @@ for _, p in ipairs(picks) do
     running[#running + 1], running[#running + 2] = hard_end, id
     grant(id, {task, mine, attempt, x[3], x[4], x[5], x[6], hard_end})
   end
-  redis.call('ZREM', k_ready(priority, task), unpack(ids))
+  each_slice(ids, 2000, function(a, b) redis.call('ZREM', k_ready(priority, task), unpack(ids, a, b)) end)
   redis.call('HSET', k_task(task), 'tat', d.tat)
   redis.call('HINCRBY', k_task(task), 'running', #ids)
   redis.call('HINCRBY', k_task(task), 'backlog', -#ids)
@@ -138,11 +152,12 @@ end
 for task, buckets in pairs(late) do
   for bucket, count in pairs(buckets) do redis.call('HINCRBY', k_stats(task), bucket, count) end
 end
-if total > 0 then
-  redis.call('ZREM', k_state('READY'), unpack(claimed))
-  redis.call('ZADD', k_state('RUNNING'), unpack(running))
-  redis.call('SADD', k_held(inc), unpack(claimed))
-end
+each_slice(claimed, 2000, function(a, b)
+  redis.call('ZREM', k_state('READY'), unpack(claimed, a, b))
+  redis.call('SADD', k_held(inc), unpack(claimed, a, b))
+end)
+each_slice(running, 2000, function(a, b) redis.call('ZADD', k_state('RUNNING'), unpack(running, a, b)) end)
 redis.call('HSET', k_inst(inc), nonce_field, nonce, claimed_field, table.concat(claimed, ' '))
+if short and free == 0 then reply[4] = '1' end
 if free > 0 then redis.call('ZADD', k_idle, num(now_us), inc) else redis.call('ZREM', k_idle, inc) end
 return reply

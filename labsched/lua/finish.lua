@@ -20,7 +20,7 @@ for i = 2, #ARGV, 8 do
   else
     reply[#reply + 1] = 'ok'
     if x.state == 'RUNNING' and not seen[id] then
-      if to == 'RETRYING' and x.cancel == '1' then to = 'CANCELLED' end
+      if (to == 'RETRYING' or to == 'READY') and x.cancel == '1' then to = 'CANCELLED' end
       assert(LEGAL['RUNNING>' .. to], to)
       seen[id] = true
       accepted[#accepted + 1] = {id = id, x = x, to = to, at = i}
@@ -63,10 +63,12 @@ end
 local function fail(id, x, to, at, took)
   local outcome, failure, brief = ARGV[at + 3], ARGV[at + 5], ARGV[at + 6]
   if to == 'READY' then
-    -- Handed back unstarted: it is no try, so its number is given again.
     take_away(id, x, outcome, 'null')
-    redis.call('HDEL', k_x(id), 'a' .. x.attempt)
-    redis.call('HSET', k_x(id), 'attempt', x.attempt - 1)
+    if outcome == 'RETURNED' then
+      -- Unstarted: it was no try, so its number is given again.
+      redis.call('HDEL', k_x(id), 'a' .. x.attempt)
+      redis.call('HSET', k_x(id), 'attempt', x.attempt - 1)
+    end
     return back_to_ready(id, x, 'returned')
   end
   local took_ms = num(took / 1000)

@@ -27,7 +27,7 @@ def open_fake(
     if data_dir is not None:
         raise ConfigError('redis url "fake" keeps no data: data_dir cannot be set')
     server = _servers.setdefault(url, FakeServer())
-    return Opened(_client(server, request_timeout), _client(server, blocking_timeout), url)
+    return Opened(_client(server), _client(server), url)
 
 
 def forget(url: str = "fake") -> None:
@@ -35,5 +35,7 @@ def forget(url: str = "fake") -> None:
     _servers.pop(url, None)
 
 
-def _client(server: FakeServer, timeout: float) -> FakeAsyncRedis:
-    return FakeAsyncRedis(server=server, socket_timeout=timeout, retry=no_retry())
+def _client(server: FakeServer) -> FakeAsyncRedis:
+    # Without time limits: nothing here can be late, and redis-py's way of keeping them loses cancellations
+    # (see connect._Prompt).
+    return FakeAsyncRedis(server=server, socket_timeout=None, retry=no_retry())

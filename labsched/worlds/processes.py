@@ -28,7 +28,7 @@ import labsched
 from labsched.app import Scheduler
 from labsched.clock import Host
 from labsched.config import Settings
-from labsched.connect import check_url, hide_password, open_url
+from labsched.connect import SCHEMES, check_url, hide_password, open_url
 from labsched.errors import ConfigError, LabschedError
 from labsched.model import Event
 from labsched.preflight import preflight
@@ -95,12 +95,14 @@ class ProcessCluster:
         self.server: Server | None = None
         if url == "embedded":
             self.server = Server(data_dir=data_dir, appendonly=appendonly)
+        elif url.partition(":")[0] not in SCHEMES:
+            raise ConfigError(f"redis url {hide_password(url)!r} cannot be shared by processes")
         elif data_dir is not None:
             raise ConfigError(
                 f"data_dir belongs to the embedded server, {hide_password(url)} keeps its own data"
             )
-        elif check_url(url).scheme not in ("redis", "rediss", "unix"):
-            raise ConfigError(f"redis url {hide_password(url)!r} cannot be shared by processes")
+        else:
+            check_url(url)
         tasks = tasks or self.settings.tasks or None
         self.tasks = None if tasks is None else _file(tasks)
         self._handlers = app
@@ -245,11 +247,12 @@ class ProcessCluster:
     async def _missing(self) -> str:
         """What `ready` still waits for, or an empty text."""
         found = {info.pid: info for info in await self.app.instances()}
-        absent = [name for name, pid in self.pids.items() if pid not in found]
+        pids = self.pids
+        absent = [name for name, pid in pids.items() if pid not in found]
         if absent:
             return f"{', '.join(absent)} did not join"
-        leads = any(found[pid].leader for pid in self.pids.values())
-        return "" if leads or not self.settings.leader_election or not self.pids else "nobody leads"
+        leads = any(found[pid].leader for pid in pids.values())
+        return "" if leads or not self.settings.leader_election or not pids else "nobody leads"
 
     async def _changes(self) -> AsyncGenerator[None, None]:
         """Once at once, then at every event; and now and then, for a process that dies writes none."""

@@ -169,10 +169,10 @@ def load(path: str | os.PathLike[str]) -> Recording:
         if body[:2] == b"\x1f\x8b":
             body = gzip.decompress(body)
         head = msgspec.json.decode(body, type=_Head)
+    except (EOFError, zlib.error, gzip.BadGzipFile, msgspec.MsgspecError):
+        raise ConfigError(f"{path} is not a labsched recording") from None
     except OSError as error:
         raise ConfigError(f"cannot read recording {path}: {error.strerror or error}") from None
-    except (EOFError, zlib.error, msgspec.MsgspecError):
-        raise ConfigError(f"{path} is not a labsched recording") from None
     if head.format != FORMAT:
         raise ConfigError(f"{path} is not a labsched recording")
     if head.version != FORMAT_VERSION:

@@ -28,7 +28,8 @@ end
 
 local function close(id, x, state, reason, data)
   redis.call('HSET', k_x(id), 'state', state, 'ended', num(now), 'reason', reason)
-  event(state, x.task, id, x.attempt, x.token, x.inst, '', data)
+  local ran = x.state == 'RUNNING'
+  event(state, x.task, id, ran and x.attempt or '', ran and x.token or '', ran and x.inst or '', '', data)
   ended(x.task, id, state, x.w)
   if x.turn == '1' then slot_ended(x.task) end
 end

@@ -46,19 +46,17 @@ class _Compare:
     def _executions(self) -> None:
         final: dict[str, Any] = self.final.get("executions") or {}
         forgotten = sum(e.data.get("count") or 0 for e in self.rec.history if e.kind == Kind.FORGOTTEN)
-        terminals = any(x["state"] in TERMINAL for x in final.values())
         for key, run in self.facts.runs.items():
             found = final.get(key)
+            if found is None and self._virtual(run):
+                continue
+            self.find.tested += 1
             if found is not None:
-                self.find.tested += 1
                 self._execution(run, found)
-            elif run.state not in TERMINAL:
-                self.find.tested += 1
+            elif run.state in TERMINAL and forgotten > 0:
+                forgotten -= 1  # FORGOTTEN counts what retention removed, and names nobody
+            else:
                 self._differ(key, run.state, "nothing", run.last)
-            elif terminals and not self._virtual(run):
-                forgotten -= 1
-                if forgotten < 0:
-                    self._differ(key, f"{run.state}, never forgotten", "nothing", run.last)
         for key in final.keys() - self.facts.runs.keys():
             self.find.tested += 1
             self._differ(key, "nothing", final[key]["state"])

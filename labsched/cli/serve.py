@@ -1,0 +1,214 @@
+"""`labsched instance`: this process is one member of a cluster, until SIGTERM.
+
+Nothing heavy may be imported here: an instance stays under 60 MiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+import msgspec
+
+from ..app import Scheduler
+from ..clock import Host
+from ..config import Settings
+from ..errors import ConfigError, LabschedError
+from . import logs
+from .call import Call, command, run
+from .signals import stopping
+
+log = logging.getLogger("labsched")
+FOREVER = float("inf")  # an instance waits for its server as long as it takes
+
+
+@command(short_help="Run one member of a cluster, until SIGTERM.")
+@click.option("--name", metavar="NAME", help="Its name in the cluster; by default HOST-PID.")
+@click.option("--tasks", metavar="FILE", help="Tasks as YAML, for handlers of --app or of the samples.")
+@click.option("--app", metavar="MODULE:ATTR", help="The Scheduler of your code; FILE.py:ATTR works too.")
+@click.option("--journal", metavar="FILE", help="Append what this process alone knows, as JSON lines.")
+@click.option("--pool-size", type=click.IntRange(1, 10_000), metavar="N", help="Attempts to run at once.")
+@click.option("--no-web", is_flag=True, help="No dashboard.")
+def instance(
+    call: Call,
+    name: str | None,
+    tasks: str | None,
+    app: str | None,
+    journal: str | None,
+    pool_size: int | None,
+    no_web: bool,
+) -> int | None:
+    """Join the cluster under NAME and run its tasks, until SIGTERM or Ctrl-C; then drain.
+
+    Draining means: step down, claim nothing more, hand back what has not begun, give the rest
+    drain-timeout to end, leave. A second signal ends the process at once, with exit code 1.
+
+    Without --app and --tasks it runs the sample tasks. A server that is not there is waited for.
+    """
+    changes: dict[str, Any] = {} if pool_size is None else {"pool_size": pool_size}
+    if no_web:
+        changes["web_enabled"] = False
+    settings = call.settings.replace(**changes)
+    away = logs.set_up("DEBUG" if call.verbose else settings.log_level)
+    host = Host(journal=_journal(journal, away))
+    if app is None:
+        scheduler = _samples(call, settings, host, tasks)
+    else:
+        scheduler = adopt(load_app(app), call, settings, host)
+        _add_tasks(scheduler, tasks)
+    if not scheduler.settings.enabled:
+        log.warning("scheduler.enabled is false: this process runs nothing")
+        return 0
+    return run(serve(scheduler, name))
+
+
+def _samples(call: Call, settings: Settings, host: Host, tasks: str | None) -> Scheduler:
+    url, namespace = _where(call, settings)
+    scheduler = Scheduler(url, namespace=namespace, settings=settings, host=host, patience=FOREVER)
+    packaged = Path(__file__).resolve().parents[1] / "tasks.yml"
+    _add_tasks(scheduler, tasks or settings.tasks or str(packaged))
+    return scheduler
+
+
+def _where(call: Call, settings: Settings) -> tuple[str, str]:
+    """As `Call.where`, but "fake" is allowed: a cluster of one."""
+    if settings.redis_url.partition(":")[0] == "fake":
+        return settings.redis_url, settings.namespace
+    return call.where()
+
+
+def _add_tasks(scheduler: Scheduler, tasks: str | None) -> None:
+    if tasks is not None:
+        from ..samples import HANDLERS
+
+        own = {job.task.handler: job.function for job in scheduler.handlers.values()}
+        scheduler.load_tasks(tasks, {**HANDLERS, **own})
+
+
+# --- the user's own code ----------------------------------------------------------------------------
+
+
+def load_app(spec: str) -> Scheduler:
+    """The Scheduler that "module:attribute" or "path/file.py:attribute" names. Raises `ConfigError`."""
+    place, colon, attribute = spec.rpartition(":")
+    if not colon or not place or not attribute:
+        raise ConfigError(f"app {spec!r}: write MODULE:ATTRIBUTE or FILE.py:ATTRIBUTE")
+    module = _imported(place)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Scheduler):
+        what = "is missing" if found is None else f"is a {type(found).__name__}, not a Scheduler"
+        raise ConfigError(f"app {spec!r}: {attribute} {what}")
+    return found
+
+
+def _imported(place: str) -> ModuleType:
+    try:
+        if not place.endswith(".py"):
+            # As with `python -m`: what lies in the current folder can be named.
+            sys.path.insert(0, os.getcwd())
+            return importlib.import_module(place)
+        path = Path(place).expanduser().absolute()
+        if not path.is_file():
+            raise ConfigError(f"app file {place!r} does not exist")
+        sys.path.insert(0, str(path.parent))
+        # Registered under its own name, so that the process runner can import it again.
+        return importlib.import_module(path.stem)
+    except LabschedError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if frame.filename.startswith("<frozen") else f" ({frame.filename}, line {frame.lineno})"
+        raise ConfigError(f"app {place!r} cannot be loaded: {type(error).__name__}: {error}{where}") from None
+
+
+def adopt(app: Scheduler, call: Call, settings: Settings, host: Host) -> Scheduler:
+    """Put the user's own Scheduler where this call says. What nobody said stays as its code has it.
+
+    It is that very object that runs: handlers use it by its global name.
+    """
+    default = Settings()
+    given = {
+        field: getattr(settings, field)
+        for field in Settings.__struct_fields__
+        if getattr(settings, field) != getattr(default, field)
+    }
+    app.settings = app.settings.replace(**given)
+    app.namespace = given.get("namespace", app.namespace)
+    app.host = host
+    if "redis_url" in given:
+        app._url = given["redis_url"]
+    if app._url == "embedded":
+        app._url, namespace = call.where()
+        app.namespace = app.namespace if app.namespace != default.namespace else namespace
+    app._patience = FOREVER
+    return app
+
+
+# --- the journal ------------------------------------------------------------------------------------
+
+
+def _journal(path: str | None, away: logs.Away) -> Callable[[str, dict[str, Any]], None]:
+    """What the host calls for each fact. Each line is one write: whole, or (killed) not at all."""
+    descriptor = -1
+    if path is not None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise ConfigError(f"journal {path!r} cannot be written: {error.strerror}") from None
+
+    def note(kind: str, fields: dict[str, Any]) -> None:
+        if kind == "proved" and (lasted := away.back()) is not None:
+            log.info("the server answers again, after %.1f s", lasted)
+        if descriptor >= 0:
+            os.write(descriptor, msgspec.json.encode({"kind": kind, **fields}) + b"\n")
+
+    return note
+
+
+# --- serving ----------------------------------------------------------------------------------------
+
+
+async def serve(app: Scheduler, name: str | None) -> int:
+    """Be an instance until a signal or a drain from elsewhere, whether it has joined yet or not."""
+    loop, joined = asyncio.get_running_loop(), asyncio.Event()
+    with stopping(_asked, _insisted) as stop:
+        member = loop.create_task(_be_member(app, name, stop, joined))
+        waiting = loop.create_task(stop.wait())
+        await asyncio.wait((member, waiting), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not member.done() and not joined.is_set():
+            # The server has not answered yet: there is nothing to drain.
+            member.cancel()
+        await asyncio.wait((member,))
+    if not member.cancelled():
+        member.result()
+    return 0
+
+
+def _asked(name: str) -> None:
+    log.info("%s: draining; once more ends at once", name)
+
+
+def _insisted(name: str) -> None:
+    log.warning("%s again: ending at once, the lease runs out", name)
+    # Nothing may be waited for now. Children of the process runner end when their pipe closes.
+    os._exit(1)
+
+
+async def _be_member(app: Scheduler, name: str | None, stop: asyncio.Event, joined: asyncio.Event) -> None:
+    async with app.instance(name) as member:
+        joined.set()
+        waits = [asyncio.ensure_future(event.wait()) for event in (stop, member.drained)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,245 @@
+"""`labsched trigger` and `labsched backfill`: make runs, and wait for them if asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ..app import Scheduler
+from ..durations import seconds
+from ..errors import ConfigError, PayloadError
+from ..model import Execution, Priority, State
+from .call import Failed, client_command
+from .listing import execution_row
+from .look import compact
+from .output import as_json, echo, note, table
+from .params import TIME_HELP, moment, pairs, payload
+from .progress import spinner
+
+LOOK_EVERY = 0.5  # seconds between looks at progress, on a terminal only
+AT_ONCE = 200  # executions waited for at the same time
+
+# --wait alone waits for ever, --wait=30s at most so long.
+WAIT: dict[str, Any] = {
+    "is_flag": False, "flag_value": "", "default": None, "metavar": "[=DURATION]",
+    "help": "Wait until it is over; --wait=30s waits at most so long.",
+}  # fmt: skip
+
+
+def duration(wait: str | None) -> float | None:
+    """Seconds to wait at most; None for ever."""
+    return seconds(wait, "--wait") if wait else None
+
+
+def _check_trigger(**given: Any) -> None:
+    duration(given["wait"])
+    if given["many"] is None:
+        _payload(given["text"], given["words"])
+        if given["at"] is not None:
+            moment(given["at"], 0, "--at")
+    elif given["text"] or given["words"] or given["key"] or given["at"]:
+        raise click.UsageError("--many goes with --priority, --wait and --json only")
+
+
+def _payload(text: str | None, words: tuple[str, ...]) -> dict[str, Any]:
+    return {**(payload(text, "--payload") if text is not None else {}), **pairs(words)}
+
+
+@client_command(short_help="Run a task now or at a time, once or many times.", check=_check_trigger)
+@click.argument("name")
+@click.option("--payload", "text", metavar="JSON", help="A JSON object.")
+@click.option("-p", "words", multiple=True, metavar="KEY=VALUE", help="One field of it; may be repeated.")
+@click.option("--key", metavar="KEY", help="The same key makes one run, however often it is sent.")
+@click.option("--at", "at", metavar="TIME", help=f"Not now but then: {TIME_HELP}.")
+@click.option("--priority", type=click.Choice(["high", "normal", "low"]))
+@click.option("--many", metavar="FILE", help="One run per line, each a JSON object; - is stdin.")
+@click.option("--wait", **WAIT)
+@click.option("--json", "json", is_flag=True, help="One JSON document: ids, or after --wait executions.")
+async def trigger(
+    app: Scheduler,
+    name: str,
+    text: str | None,
+    words: tuple[str, ...],
+    key: str | None,
+    at: str | None,
+    priority: Priority | None,
+    many: str | None,
+    wait: str | None,
+    json: bool,
+) -> int:
+    """Run task NAME and print the id of the run, one line for each.
+
+    With --wait also print what became of it, and exit 1 unless it SUCCEEDED.
+    """
+    limit = duration(wait)
+    if many is not None:
+        ids = await _refusable(app, name, app.trigger_many(name, _lines(many), priority=priority))
+    else:
+        ids = [await _one(app, name, _payload(text, words), key, at, priority)]
+    if wait is None:
+        _print_ids(ids, json)
+        return 0
+    return await report(app, ids, limit, json)
+
+
+def _lines(path: str) -> list[dict[str, Any]]:
+    try:
+        body = sys.stdin.buffer.read() if path == "-" else _read(path)
+        lines = body.decode().splitlines()
+    except UnicodeDecodeError:
+        raise PayloadError(f"{path}: not UTF-8 text") from None
+    return [payload(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigError(f"--many {path!r} cannot be read: {error.strerror}") from None
+
+
+async def _one(
+    app: Scheduler,
+    name: str,
+    given: dict[str, Any],
+    key: str | None,
+    at: str | None,
+    priority: Priority | None,
+) -> str:
+    if at is None:
+        keys = None if key is None else [key]
+        ids: list[str] = await _refusable(app, name, app.trigger_many(name, [given], keys, priority=priority))
+        return ids[0]
+    if clash := given.keys() & {"_key", "_at", "_priority"}:
+        raise PayloadError(f"payload field {min(clash)!r} cannot be used together with --at")
+    when = moment(at, await app.now(), "--at")
+    sending = app.trigger(name, _key=key, _at=when, _priority=priority, **given)
+    found: str = await _refusable(app, name, sending)
+    return found
+
+
+async def _refusable(app: Scheduler, name: str, sending: Any) -> Any:
+    """A DISABLED task is no mistake in the call: it may be enabled again."""
+    try:
+        return await sending
+    except ConfigError as error:
+        if str(error).endswith("is DISABLED"):
+            raise Failed(f"{error}: `labsched resume {name}` allows it again") from None
+        raise
+
+
+def _check_backfill(start: str, end: str, wait: str | None, **_: Any) -> None:
+    duration(wait)
+    moment(start, 0, "START")
+    moment(end, 0, "END")
+
+
+@client_command(short_help="Run a task for every slot of a stretch of time.", check=_check_backfill)
+@click.argument("name")
+@click.argument("start")
+@click.argument("end")
+@click.option("--wait", **WAIT)
+@click.option("--json", "json", is_flag=True, help="One JSON document: ids, or after --wait executions.")
+async def backfill(app: Scheduler, name: str, start: str, end: str, wait: str | None, json: bool) -> int:
+    """Run task NAME for each of its slots after START up to END, and print the ids.
+
+    A slot that was backfilled before is not run again. Put -- before times that begin with a minus:
+    labsched backfill daily-report -- -1h now
+    """
+    limit, now = duration(wait), await app.now()
+    first, last = moment(start, now, "START"), moment(end, now, "END")
+    if last <= first:
+        raise ConfigError(f"END {end!r} is not after START {start!r}")
+    with spinner(f"making the runs of {name}"):
+        ids = await _refusable(app, name, app.backfill(name, first, last))
+    if not ids:
+        note(f"{name} has no slot in that time")
+    if wait is None or not ids:
+        _print_ids(ids, json)
+        return 0
+    return await report(app, ids, limit, json)
+
+
+def _print_ids(ids: Sequence[str], json: bool) -> None:
+    if json:
+        as_json(ids)
+        return
+    for id in ids:
+        echo(id)
+
+
+# --- waiting ----------------------------------------------------------------------------------------
+
+
+async def report(app: Scheduler, ids: Sequence[str], limit: float | None, json: bool) -> int:
+    """Wait for all of them, say what became of them; 0 when all SUCCEEDED."""
+    ended = await _all_ended(app, ids, limit)
+    bad = [x for x in ended if x.state is not State.SUCCEEDED]
+    if json:
+        as_json(ended)
+    elif len(ended) == 1:
+        _tell(ended[0])
+    else:
+        now = await app.now()
+        table(
+            ["EXECUTION", "STATE", "CREATED", "TOOK", ">TRY", "ON", "NOTE"],
+            (execution_row(x, now) for x in bad),
+        )
+        counts = Counter(str(x.state) for x in ended)
+        echo(", ".join(f"{n} {state}" for state, n in sorted(counts.items())))
+    return 1 if bad else 0
+
+
+def _tell(x: Execution) -> None:
+    echo(f"{x.id}  {x.state}")
+    if x.result is not None:
+        echo(compact(x.result))
+    if x.state is not State.SUCCEEDED:
+        reason = f"{x.error.type}: {x.error.message}" if x.error else x.reason
+        note(f"labsched: {x.id} is {x.state}" + (f": {reason}" if reason else ""))
+
+
+async def _all_ended(app: Scheduler, ids: Sequence[str], limit: float | None) -> list[Execution]:
+    done: dict[str, Execution] = {}
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(id: str) -> None:
+        async with turn:
+            done[id] = await app.wait(id)
+
+    what = ids[0] if len(ids) == 1 else f"{len(ids)} runs"
+    with spinner(f"waiting for {what}") as say:
+        watching = asyncio.create_task(_watch(app, ids, done, say))
+        try:
+            async with asyncio.timeout(limit):
+                await asyncio.gather(*(one(id) for id in dict.fromkeys(ids)))
+        except TimeoutError:
+            left = next(id for id in ids if id not in done)
+            missing = len(set(ids)) - len(done)
+            which = left if missing == 1 else f"{missing} of {len(ids)} runs, {left} among them,"
+            raise TimeoutError(f"{which} did not end within {limit:g} s") from None
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+    return [done[id] for id in ids]
+
+
+async def _watch(app: Scheduler, ids: Sequence[str], done: dict[str, Execution], say: Any) -> None:
+    """Keep the line on the terminal true. Progress makes no event, so it is looked at now and then."""
+    while sys.stderr.isatty():
+        if len(ids) == 1:
+            x = await app.execution(ids[0])
+            progress = "" if x.progress is None else f", {x.progress[0]:g} of {x.progress[1]:g}"
+            where = f" on {x.instance}" if x.state is State.RUNNING else ""
+            say(f"{x.id} is {x.state}{where}{progress}")
+        else:
+            say(f"{len(done)} of {len(ids)} runs are over")
+        await asyncio.sleep(LOOK_EVERY)

@@ -1,0 +1,147 @@
+"""Where things go: inches from the top of the drawing, seconds from the left. No ink here."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .bars import LEADERS, SERVER, Bar, Reading, merged, pack
+
+WIDTH, LEFT, RIGHT = 11.5, 1.75, 0.3  # inches: the whole picture, and what lane names and air take
+AXIS = WIDTH - LEFT - RIGHT
+LABEL_ROW = 0.19  # inches of one line of fault labels
+AIR = 0.08  # inches above and below the rows of a lane
+SHORTEST = 0.10  # inches: the size of a marker, and so the shortest bar that does not overlap the next
+MANY = 600  # attempts, above which those too close to tell apart are drawn as one
+MOST_LOCKS = 8
+_LETTER = 0.073  # inches per letter of a label, about
+
+
+class Lane(msgspec.Struct):
+    """One horizontal stripe: labels on top (`head`), then `rows` of `row_height`."""
+
+    name: str
+    kind: str  # server, leaders, instance, lock
+    top: float
+    head: float
+    rows: int
+    row_height: float
+    bars: list[Bar] = []
+    label_rows: list[tuple[Bar, int]] = []
+    hidden: int = 0  # locks that found no room; on the last lock lane
+
+    @property
+    def height(self) -> float:
+        return self.head + self.rows * self.row_height + 2 * AIR
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+    def y(self, row: int) -> float:
+        """The top of a row."""
+        return self.top + self.head + AIR + row * self.row_height
+
+
+class Layout:
+    """The lanes of one picture, in order from the top, and the bars that they hold."""
+
+    def __init__(self, read: Reading) -> None:
+        self.read = read
+        self.inch = read.span / AXIS  # seconds per inch
+        attempts = read.attempts
+        if len(attempts) > MANY:
+            attempts = merged(attempts, SHORTEST * self.inch, read.span / 25)
+        self.attempts = attempts
+        rows = {name: self._pack([bar for bar in attempts if bar.band == name]) for name in read.instances}
+        # Few rows are drawn tall, many thin, so that ten instances still fit on a screen.
+        self.row_height = min(0.30, max(0.11, 5.5 / max(1, sum(rows.values()))))
+        self.lanes: list[Lane] = []
+        self.height = 0.0
+        self._add_server()
+        if read.leaders:
+            self._add(LEADERS, "leaders", 0.0, 1, 0.26, read.leaders)
+        for name in read.instances:
+            self._add_instance(name, rows[name])
+        self._add_locks()
+
+    def wide(self, bar: Bar, letters: int) -> bool:
+        """Whether a label of so many letters fits into the bar."""
+        return bar.end - bar.start > (letters * _LETTER + 0.08) * self.inch
+
+    def _pack(self, bars: list[Bar]) -> int:
+        return max(1, pack(bars, SHORTEST * self.inch))
+
+    def _add(self, name: str, kind: str, head: float, rows: int, height: float, bars: list[Bar]) -> Lane:
+        lane = Lane(name, kind, self.height, head, rows, height, bars)
+        self.lanes.append(lane)
+        self.height = lane.bottom
+        return lane
+
+    def _add_server(self) -> None:
+        marks = [bar for bar in self.read.marks if bar.band == SERVER]
+        if marks:
+            labels, used = self._labels(marks)
+            self._add(SERVER, "server", used * LABEL_ROW, 0, 0.0, marks).label_rows = labels
+
+    def _add_instance(self, name: str, rows: int) -> None:
+        marks = [bar for bar in self.read.marks if bar.band == name]
+        labels, used = self._labels(marks)
+        bars = [bar for bar in (*self.read.alive, *self.attempts, *marks) if bar.band == name]
+        height = max(self.row_height, 0.34 / rows)
+        self._add(name, "instance", used * LABEL_ROW, rows, height, bars).label_rows = labels
+
+    def _labels(self, marks: list[Bar]) -> tuple[list[tuple[Bar, int]], int]:
+        """Each fault's label in the first line in which it does not run into another's."""
+        ends: list[float] = []
+        placed = []
+        for mark in sorted(marks, key=lambda mark: mark.start):
+            start, width = self.label_span(mark)
+            row = next((row for row, end in enumerate(ends) if end <= start), len(ends))
+            ends[row:] = [start + width, *ends[row + 1 :]]
+            placed.append((mark, row))
+        return placed, len(ends)
+
+    def label_span(self, mark: Bar) -> tuple[float, float]:
+        """Where a fault's label begins, right of its mark or else left of it, and how long it is; seconds."""
+        width = (len(fault_label(mark)) * _LETTER + 0.15) * self.inch
+        start = mark.start if mark.start + width < self.read.span + RIGHT * self.inch else mark.start - width
+        return max(0.0, start), width
+
+    def _add_locks(self) -> None:
+        names: dict[str, int] = {}
+        for bar in self.read.locks:
+            names[bar.band] = names.get(bar.band, 0) + 1
+        # Locks that somebody named say more than the locks that tasks take for each run.
+        wanted = sorted(names, key=lambda name: (name.startswith("task:"), -names[name], name))
+        for name in wanted[:MOST_LOCKS]:
+            self._add(name, "lock", 0.0, 1, 0.17, [bar for bar in self.read.locks if bar.band == name])
+        if self.lanes and len(wanted) > MOST_LOCKS:
+            self.lanes[-1].hidden = len(wanted) - MOST_LOCKS
+
+    @property
+    def bars(self) -> list[Bar]:
+        """Everything that is drawn, lane by lane."""
+        return [bar for lane in self.lanes for bar in lane.bars]
+
+
+def fault_label(mark: Bar) -> str:
+    """What a fault is called in the picture."""
+    at, lasted = f"{mark.start:.1f} s", f"{mark.end - mark.start:.1f} s"
+    if mark.band == SERVER:
+        word = {"kill": "killed", "restart_server": "restarted"}.get(mark.outcome or "", mark.outcome)
+        return f"server {word} {at}"
+    match mark.outcome:
+        case "kill":
+            return f"killed {at}"
+        case "pause":
+            return f"paused for {lasted}"
+        case "partition":
+            return f"cut off for {lasted}"
+        case "restart":
+            return f"restarted {at}"
+        case "drain":
+            return f"told to stop {at}"
+        case other if mark.end > mark.start:
+            return f"{other} for {lasted}"
+        case other:
+            return f"{other} {at}"

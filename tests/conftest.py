@@ -1,0 +1,16 @@
+"""Fixtures that every test may ask for; they live beside this file, by subject."""
+
+import pytest
+from cluster import cluster
+from servers import anyserver, realserver, redis_process, valkey_process
+
+__all__ = ["anyserver", "cluster", "realserver", "redis_process", "valkey_process"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--chaos-seconds", type=float, default=60, help="how long the chaos test hurts the cluster"
+    )
+    parser.addoption(
+        "--chaos-seed", type=int, help="the seed of its faults; drawn and printed when not given"
+    )
