@@ -37,7 +37,7 @@ from .errors import (
     UnknownTask,
     Unreachable,
 )
-# from .fence import FenceStore
+from .fence import FenceStore
 from .locks import Lock, LockManager
 from .model import TRANSITIONS, Attempt, Event, Execution, Kind, Outcome, State, Task
 from .plan import exponential
@@ -51,7 +51,7 @@ __all__ = [
     # schedules and policies
     "at", "cron", "every", "exponential", "manual", "misfire",
     # locks and fences
-    "Lock", "LockManager",
+    "FenceStore", "Lock", "LockManager",
     # the nouns
     "TRANSITIONS", "Attempt", "Event", "Execution", "Kind", "Outcome", "State", "Task",
     # what can go wrong

@@ -1,12 +1,12 @@
 """`Scheduler`: what a user's script holds. It registers tasks, is a client, and can be an instance.
 
-    app = Scheduler("redis://localhost:6379/0", namespace="demo")
+app = Scheduler("redis://localhost:6379/0", namespace="demo")
 
-    @app.task("daily-report", every("5s"))
-    async def daily_report(ctx): ...
+@app.task("daily-report", every("5s"))
+async def daily_report(ctx): ...
 
-    async with app: await app.trigger("daily-report")     # a client
-    app.run()                                             # an instance, until SIGTERM
+async with app: await app.trigger("daily-report")     # a client
+app.run()                                             # an instance, until SIGTERM
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ class Scheduler:
         if isinstance(self._url, Opened):
             opened = self._url
         else:
-            opened = open_url(self._url, data_dir=self._data_dir, request_timeout=self.settings.request_timeout)
+            opened = open_url(
+                self._url, data_dir=self._data_dir, request_timeout=self.settings.request_timeout
+            )
         self._opened = opened
         self._client = self._store(patience)
         try:
@@ -167,7 +169,14 @@ class Scheduler:
 
     def _store(self, patience: float | None) -> Store:
         assert self._opened is not None
-        return Store(self._opened.redis, self.namespace, host=self.host, patience=patience, on_trouble=self._trouble)
+        return Store(
+            self._opened.redis,
+            self.namespace,
+            host=self.host,
+            patience=patience,
+            on_trouble=self._trouble,
+            trusted=self._opened.trusted,
+        )
 
     def _trouble(self, message: str) -> None:
         """Warn, but not more than once a second: every loop of an instance meets the same trouble."""
@@ -178,9 +187,7 @@ class Scheduler:
 
     async def _check_format(self) -> None:
         key = self._client.key("meta")
-        found = await self._client.retrying(
-            lambda: self._client.redis.execute_command("HGET", key, "format")
-        )
+        found = await self._client.retrying(lambda: self._client.redis.execute_command("HGET", key, "format"))
         if found is not None and int(found) > FORMAT:
             raise ConfigError(
                 f"namespace {self.namespace!r} was written by a newer labsched (format {text(found)}, "
@@ -252,7 +259,9 @@ class Scheduler:
             for key in keys:
                 _check_word("key", key)
             ids = [f"{name}~{key}" for key in keys]
-        items = [(id, codec.to_json(p, f"payload of {name!r}"), "") for id, p in zip(ids, payloads, strict=True)]
+        items = [
+            (id, codec.to_json(p, f"payload of {name!r}"), "") for id, p in zip(ids, payloads, strict=True)
+        ]
         if not items:
             await self.registry.task(name)
         await self.registry.enqueue(name, items, priority=priority, at=at)
@@ -290,7 +299,9 @@ class Scheduler:
         slots: list[int] = []
         for slot in between(task.schedule, first, last):
             if len(slots) == MOST_SLOTS:
-                raise ConfigError(f"more than {MOST_SLOTS} slots between {start} and {end}: backfill in parts")
+                raise ConfigError(
+                    f"more than {MOST_SLOTS} slots between {start} and {end}: backfill in parts"
+                )
             slots.append(slot)
         items = [(f"{name}@{slot}~backfill", "{}", str(slot)) for slot in slots]
         await self.registry.enqueue(name, items, source="backfill")
@@ -487,13 +498,19 @@ class Scheduler:
 
 
 def _check_word(what: str, word: str) -> None:
-    if not isinstance(word, str) or not word or len(word) > 200 or not word.isprintable() or set(word) & set(" {}*"):
-        raise ConfigError(f"{what} is {word!r}: 1 to 200 printable characters, no space, no '{{', '}}' or '*'")
+    if (
+        not isinstance(word, str)
+        or not word
+        or len(word) > 200
+        or not word.isprintable()
+        or set(word) & set(" {}*")
+    ):
+        raise ConfigError(
+            f"{what} is {word!r}: 1 to 200 printable characters, no space, no '{{', '}}' or '*'"
+        )
 
 
 def _milliseconds(what: str, when: datetime) -> int:
     if not isinstance(when, datetime) or when.tzinfo is None:
         raise ConfigError(f"{what} is {when!r}: a datetime with a timezone is needed")
     return round(when.timestamp() * 1000)
-
-

@@ -52,14 +52,14 @@ class Attempt:
         on_stopped: Callable[[Attempt, str], None],
         grace: float,
     ) -> None:
-        self.ctx, self.job, self.stopped, self.started = ctx, job, None, False
+        self.ctx, self.job, self.started = ctx, job, False
         self._runner, self._payload, self._fails, self._luck = runner, payload, fails, luck
         self._settle, self._free, self._grace = settle, free, grace
         self._on_stopped = on_stopped
         self._settled = self._noted = False
         self._lingering: Future[Any] | None = None
         self._timers: list[asyncio.TimerHandle] = []
-        self.stopped: Stop | None
+        self.stopped: Stop | None = None
         self.task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -90,7 +90,9 @@ class Attempt:
     @property
     def ignoring(self) -> bool:
         """Whether the body goes on although it was stopped and its verdict is given."""
-        return self._settled and self.task is not None and (not self.task.done() or self._lingering is not None)
+        return (
+            self._settled and self.task is not None and (not self.task.done() or self._lingering is not None)
+        )
 
     def _give_up(self) -> None:
         self._conclude(self._verdict_of_stop())
@@ -149,7 +151,9 @@ class Attempt:
     def _verdict_of_stop(self) -> Verdict | None:
         if self.stopped == "timeout":
             limit = self.job.task.timeout
-            return self._failed("TIMED_OUT", TimeoutError(f"the attempt took longer than its timeout of {limit:g} s"))
+            return self._failed(
+                "TIMED_OUT", TimeoutError(f"the attempt took longer than its timeout of {limit:g} s")
+            )
         if self.stopped == "cancel":
             return Verdict(State.CANCELLED, "CANCELLED")
         if self.stopped == "drain":
@@ -165,8 +169,10 @@ class Attempt:
         to, delay = State.FAILED, 0.0
         if self._fails < task.retries:
             to = State.RETRYING
-            delay = retry_delay(task.backoff.base, task.backoff.cap, task.backoff.jitter, self._fails + 1, self._luck())
-        return Verdict(to, outcome, "", _json(failure), codec.to_json(codec.brief(failure), "error"), round(delay * 1000))
+            wait = task.backoff
+            delay = retry_delay(wait.base, wait.cap, wait.jitter, self._fails + 1, self._luck())
+        brief = codec.to_json(codec.brief(failure), "error")
+        return Verdict(to, outcome, "", _json(failure), brief, round(delay * 1000))
 
 
 def _json(failure: Failure) -> str:

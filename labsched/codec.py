@@ -20,7 +20,7 @@ _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=
 
 def to_json(value: Any, what: str) -> str:
     """`value` as compact JSON. Raises `PayloadError` when it is not JSON or over 1 MiB."""
-    if value is None or value == {} and type(value) is dict:
+    if value is None or (value == {} and type(value) is dict):
         return "null" if value is None else "{}"
     try:
         encoded = _encode(value)
@@ -71,6 +71,13 @@ def _int(value: str | None) -> int | None:
     return int(value) if value else None
 
 
+def _error(h: Mapping[str, str], state: State) -> Failure | None:
+    # A failure that a later attempt made good is told by `attempts` alone.
+    if state is State.SUCCEEDED or not h.get("error"):
+        return None
+    return msgspec.json.decode(h["error"], type=Failure)
+
+
 def execution(id: str, h: Mapping[str, str], log: Sequence[str] = ()) -> Execution:
     """An execution from its hash."""
     done = sorted((k for k in h if k[0] == "a" and k[1:].isdigit()), key=lambda k: int(k[1:]))
@@ -107,8 +114,7 @@ def execution(id: str, h: Mapping[str, str], log: Sequence[str] = ()) -> Executi
         priority=h["prio"],  # type: ignore[arg-type]
         payload=from_json(h.get("payload")) or {},
         result=from_json(h.get("result")),
-        # A failure that a later attempt made good stays in `attempts`.
-        error=msgspec.json.decode(h["error"], type=Failure) if h.get("error") and state is not State.SUCCEEDED else None,
+        error=_error(h, state),
         reason=h.get("reason") or None,
         progress=(progress[0], progress[1]) if progress else None,
         cancel_requested=h.get("cancel") == "1",

@@ -51,6 +51,7 @@ class Opened:
     blocking: aioredis.Redis
     url: str = field(repr=False)  # carries the password, for handing on to child processes
     on_close: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+    trusted: bool = False  # nobody but labsched can write to it, as to a fake inside this process
 
     async def close(self) -> None:
         try:
@@ -129,7 +130,8 @@ class _Prompt(AbstractConnection):
         writer = self._writer
         assert writer is not None
         try:
-            writer.writelines(command)
+            # Not writelines(): up to Python 3.13.1 that fills memory without ever telling `drain` to wait.
+            writer.write(b"".join(command))
             if writer.transport.get_write_buffer_size():
                 async with asyncio.timeout(self.socket_timeout):
                     await writer.drain()

@@ -35,12 +35,14 @@ class Fence:
         self._who = (instance, execution, token)
 
     async def write(self, key: str, value: Any) -> bool:
-        """Record an effect. True when this call (or this call sent again) wrote it. Raises `StaleToken`, `PayloadError`."""
+        """Record an effect; True when this very call wrote it. Raises `StaleToken`, `PayloadError`."""
         encoded = codec.to_json(value, f"fenced value {key!r}")
         reply = await self._store.call("fence_write", *self._who, key, encoded, self._host.new_id())
         if isinstance(reply, list):
             instance, execution, token = self._who
-            raise StaleToken(f"{execution}: token {token} of {instance} was superseded, {key!r} was not written")
+            raise StaleToken(
+                f"{execution}: token {token} of {instance} was superseded, {key!r} was not written"
+            )
         return text(reply) == "written"
 
     async def read(self, key: str) -> Any:
@@ -144,7 +146,9 @@ class SyncContext:
     thread cannot be stopped from outside. A process is killed instead.
     """
 
-    def __init__(self, facts: dict[str, Any], call: Callable[[str, tuple[Any, ...]], Any], flags: Any) -> None:
+    def __init__(
+        self, facts: dict[str, Any], call: Callable[[str, tuple[Any, ...]], Any], flags: Any
+    ) -> None:
         self._call, self._flags = call, flags
         self.task: str = facts["task"]
         self.execution: str = facts["execution"]
@@ -173,7 +177,9 @@ class SyncContext:
     @property
     def scratch(self) -> Scratch:
         if self._flags is None:
-            raise ConfigError("ctx.scratch is not there in a process; return the data, or use the thread runner")
+            raise ConfigError(
+                "ctx.scratch is not there in a process; return the data, or use the thread runner"
+            )
         scratch: Scratch = self._flags.scratch
         return scratch
 

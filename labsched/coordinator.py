@@ -41,7 +41,9 @@ class Due:
 class Coordinator:
     """Coordinates while its election says so; one per instance."""
 
-    def __init__(self, store: Store, host: Host, settings: Settings, name: str, election: Election, scope: str) -> None:
+    def __init__(
+        self, store: Store, host: Host, settings: Settings, name: str, election: Election, scope: str
+    ) -> None:
         self._store, self._host, self._settings, self._name = store, host, settings, name
         self._election, self._scope = election, scope
         self.incarnation = ""
@@ -144,7 +146,9 @@ class Coordinator:
         key = (due.task, due.revision)
         if key not in self._known:
             name = self._store.key("task", due.task)
-            raw = await self._store.retrying(lambda: self._store.redis.execute_command("HMGET", name, "def", "rev"))
+            raw = await self._store.retrying(
+                lambda: self._store.redis.execute_command("HMGET", name, "def", "rev")
+            )
             if not raw[0] or text(raw[1]) != due.revision:
                 return None
             self._known[key] = codec.decode_task(raw[0])
@@ -157,7 +161,9 @@ class Coordinator:
         for d in due:
             task = await self._definition(d)
             if task is not None:
-                planned = plan(task.name, task.schedule, task.misfire, int(d.watermark or now), now, d.catch_up)
+                planned = plan(
+                    task.name, task.schedule, task.misfire, int(d.watermark or now), now, d.catch_up
+                )
                 args += _plan_args(task, d, planned, now)
         replies = await self._store.calls(("dispatch", args), ("upcoming", (self._scope, AHEAD)))
         self._read(replies[1])
@@ -190,7 +196,7 @@ class Coordinator:
         reply = await self._store.call("trim", *self._who(), age, self._settings.max_events, 1000)
         if not self._fenced(reply):
             return False
-        more = int(reply[1]) + int(reply[2]) > 0
+        more = int(reply[1]) + int(reply[2]) > 0 or text(reply[3]) == "1"
         self._trim_at = self._host.clock.monotonic() + (0.1 if more else TRIM_EVERY)
         return True
 
@@ -201,7 +207,8 @@ def _plan_args(task: Task, due: Due, planned: Plan, now: int) -> list[str | floa
     catch_up = due.catch_up if unfinished else ""
     args: list[str | float] = [
         task.name, due.revision, due.watermark, planned.watermark,
-        "" if planned.next_due is None else planned.next_due, due.catch_up, catch_up, len(planned.fire), len(planned.skips),
+        "" if planned.next_due is None else planned.next_due, due.catch_up, catch_up,
+        len(planned.fire), len(planned.skips),
     ]  # fmt: skip
     for slot in planned.fire:
         args += [slot, due_of(task.name, task.schedule, slot)]

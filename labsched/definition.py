@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -31,10 +31,19 @@ def define(name: str, schedule: Schedule, **options: Any) -> Task:
     Raises `ConfigError` or `ScheduleError` naming the option, its value and what is allowed.
     """
     what = f"task {name!r}"
-    if not isinstance(name, str) or not name or len(name) > 200 or any(c in name for c in "@~#\n ") or not name.isprintable():
-        raise ConfigError(f"{what}: a name has 1 to 200 printable characters and none of '@', '~', '#' or a space")
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name) <= 200
+        or set(name) & set("@~# ")
+        or not name.isprintable()
+    ):
+        raise ConfigError(
+            f"{what}: a name has 1 to 200 printable characters and none of '@', '~', '#' or a space"
+        )
     if not isinstance(schedule, Every | Cron | At | Manual):
-        raise ScheduleError(f"{what}: schedule must come from every(), cron(), at() or manual(), not {schedule!r}")
+        raise ScheduleError(
+            f"{what}: schedule must come from every(), cron(), at() or manual(), not {schedule!r}"
+        )
     for key in options:
         if key not in _OPTIONS:
             near = difflib.get_close_matches(key, _OPTIONS, 1)
@@ -69,21 +78,23 @@ def _text(what: str, key: str, value: Any) -> str:
 def _rate(what: str, value: Any) -> Rate:
     if isinstance(value, Rate):
         return value
-    count, per = rate(value)
+    count, per = rate(value, f"{what}: rate_limit")
     return Rate(count, per)
 
 
 def _misfire(what: str, value: Any) -> Misfire:
     if isinstance(value, Misfire):
         return value
-    fields = {"policy": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else None
+    fields = (
+        {"policy": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else None
+    )
     if fields is None or set(fields) - {"policy", "grace"}:
         raise ConfigError(f"{what}: misfire is {value!r}, allowed is a policy or policy and grace")
     return misfire(fields.get("policy", "FIRE_ONCE"), grace=fields.get("grace", 60))
 
 
 def misfire(policy: str = "FIRE_ONCE", *, grace: Any = 60) -> Misfire:
-    """What becomes of slots that are late by more than `grace` (at least 0.1 s): FIRE_ONCE (the latest), FIRE_ALL or SKIP."""
+    """What becomes of slots later than `grace` (at least 0.1 s): FIRE_ONCE (the latest), FIRE_ALL or SKIP."""
     if policy not in ("FIRE_ONCE", "FIRE_ALL", "SKIP"):
         raise ConfigError(f"misfire policy is {policy!r}, allowed are FIRE_ONCE, FIRE_ALL, SKIP")
     return Misfire(policy=policy, grace=seconds(grace, "misfire grace", minimum=0.1))  # type: ignore[arg-type]
@@ -98,7 +109,7 @@ def _backoff(what: str, value: Any) -> Backoff:
 
 
 def _tags(what: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(tag, str) for tag in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
         raise ConfigError(f"{what}: tags is {value!r}, allowed is a list of texts")
     return tuple(value)
 
@@ -112,13 +123,13 @@ def _payload(what: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-_SPECIAL = {
+_SPECIAL: dict[str, Callable[[str, Any], Any]] = {
     "rate_limit": _rate,
     "misfire": _misfire,
     "backoff": _backoff,
     "tags": _tags,
     "payload": _payload,
-    "memory_limit": lambda what, value: size(value),
+    "memory_limit": lambda what, value: size(value, f"{what}: memory_limit"),
 }
 
 

@@ -35,11 +35,14 @@ async def why(registry: Registry, x: Execution, now: int) -> list[Reason]:
         return found
     if x.state is State.RETRYING:
         outcome = x.attempts[-1] if x.attempts else None
-        what = f"attempt {outcome.number} {outcome.outcome}: {outcome.error}" if outcome else "an attempt failed"
+        what = (
+            f"attempt {outcome.number} {outcome.outcome}: {outcome.error}" if outcome else "an attempt failed"
+        )
         return [_say("backoff", f"waits before its next try; {what}")]
     if x.state is State.BUFFERED:
         if x.reason == "overlap":
-            return [_say("overlap", f"an earlier run of {x.task!r} is not over and its overlap policy is {info.task.overlap}")]
+            policy = info.task.overlap
+            return [_say("overlap", f"an earlier run of {x.task!r} is not over; overlap policy {policy}")]
         return [_say("delayed", f"waits for its time, {_clock(x.due or now)}", x.due)]
     return await _why_ready(registry, x, info, instances, now)
 
@@ -50,7 +53,9 @@ def _why_ended(x: Execution) -> list[Reason]:
         return [_say("succeeded", f"attempt {x.attempt} on {x.instance} succeeded", x.finished)]
     if x.state is State.FAILED and x.error:
         outcome = last.outcome if last else "FAILED"
-        return [_say("failed", f"attempt {x.attempt} {outcome}: {x.error.type}: {x.error.message}", x.finished)]
+        return [
+            _say("failed", f"attempt {x.attempt} {outcome}: {x.error.type}: {x.error.message}", x.finished)
+        ]
     return [_say(x.state.lower(), x.reason or x.state.lower(), x.finished)]
 
 
@@ -62,24 +67,35 @@ async def _why_ready(
     if not instances:
         found.append(_say("no-instance", "no instance is alive"))
     elif not able:
-        have = sorted({f"{i.name} has version {i.handlers[task.name]}" for i in instances if task.name in i.handlers})
+        have = sorted(
+            {f"{i.name} has version {i.handlers[task.name]}" for i in instances if task.name in i.handlers}
+        )
         others = f" ({'; '.join(have)})" if have else ""
-        found.append(_say("no-handler", f"no live instance has the handler of {task.name!r} version {task.version}{others}"))
+        what = f"the handler of {task.name!r} version {task.version}"
+        found.append(_say("no-handler", f"no live instance has {what}{others}"))
     elif all(i.state == "DRAINING" for i in able):
         found.append(_say("draining", "every instance that has the handler is draining"))
     elif all(i.running >= i.pool_size for i in able if i.state == "ACTIVE"):
         found.append(_say("no-slot", f"all slots are taken on {', '.join(i.name for i in able)}"))
     if task.max_concurrency is not None and info.running >= task.max_concurrency:
-        found.append(_say("max-concurrency", f"{info.running} run already, max_concurrency is {task.max_concurrency}"))
+        found.append(
+            _say("max-concurrency", f"{info.running} run already, max_concurrency is {task.max_concurrency}")
+        )
     if task.rate_limit is not None:
-        found.append(_say("rate-limit", f"at most {task.rate_limit.count} starts per {show(task.rate_limit.per)}"))
+        found.append(
+            _say("rate-limit", f"at most {task.rate_limit.count} starts per {show(task.rate_limit.per)}")
+        )
     for lock in await registry.locks():
         if lock.name == f"task:{task.name}" and x.slot is not None:
             state = "kept by lock_at_least_for" if lock.released else f"held by {lock.owner}"
-            found.append(_say("lock", f"the task's lock is {state} for another {show(lock.left)}", lock.lock_until))
+            found.append(
+                _say("lock", f"the task's lock is {state} for another {show(lock.left)}", lock.lock_until)
+            )
     if x.losses:
         found.append(_say("lost", f"lost {x.losses} times so far, DEAD after {task.max_losses}"))
-    return found or [_say("waiting", f"waits its turn, {info.backlog} executions of {task.name!r} are waiting")]
+    return found or [
+        _say("waiting", f"waits its turn, {info.backlog} executions of {task.name!r} are waiting")
+    ]
 
 
 async def why_not(
@@ -94,10 +110,13 @@ async def why_not(
         return [_say("no-slot", f"{task.name!r} has no slot at or before {_clock(at)}")]
     found = []
     if slot != at:
-        found.append(_say("not-a-slot", f"{_clock(at)} is no slot; the last one before it is {_clock(slot)}", slot))
+        found.append(
+            _say("not-a-slot", f"{_clock(at)} is no slot; the last one before it is {_clock(slot)}", slot)
+        )
     run = await registry.load([f"{task.name}@{slot}"])
     if run:
-        return [*found, _say("it-ran", f"it became execution {run[0].id}, which is {run[0].state}"), *await why(registry, run[0], now)]
+        ran = _say("it-ran", f"it became execution {run[0].id}, which is {run[0].state}")
+        return [*found, ran, *await why(registry, run[0], now)]
     if slot > now:
         return [*found, _say("future", f"that slot is still to come, in {show((slot - now) / 1000)}", slot)]
     skipped = [_skip(e) for e in await events.read("-") if _covers(e, task.name, slot)]
@@ -127,7 +146,9 @@ async def _why_not_slot(registry: Registry, info: TaskInfo, slot: int, now: int)
     if info.status != "ACTIVE":
         return [_say(info.status.lower(), f"the task is {info.status} (set by {info.status_by})")]
     if info.watermark is not None and slot <= info.watermark:
-        return [_say("before", "the task was not defined or not active then, or retention has forgotten the run")]
+        return [
+            _say("before", "the task was not defined or not active then, or retention has forgotten the run")
+        ]
     return await _why_not_now(registry, info, now)
 
 
@@ -148,7 +169,9 @@ async def _why_not_now(registry: Registry, info: TaskInfo, now: int) -> list[Rea
     if coming is None:
         found.append(_say("never", f"{task.name!r} has no slot to come"))
     else:
-        found.append(_say("not-yet", f"its next slot is {_clock(coming)}, in {show((coming - now) / 1000)}", coming))
+        found.append(
+            _say("not-yet", f"its next slot is {_clock(coming)}, in {show((coming - now) / 1000)}", coming)
+        )
     return found
 
 
@@ -167,7 +190,8 @@ def snapshot(reply: list[Any]) -> dict[str, Any]:
         "at": int(reply[0]),
         "last_event": text(reply[1]),
         "leader": {
-            "instance": leader[0][0], "incarnation": int(leader[0][1]), "epoch": int(leader[0][2]), "until": int(leader[0][3])
+            "instance": leader[0][0], "incarnation": int(leader[0][1]),
+            "epoch": int(leader[0][2]), "until": int(leader[0][3]),
         } if leader else None,
         "executions": {
             id: {"state": state, "task": task, "attempt": int(attempt or 0), "token": number(token),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import redis.asyncio as aioredis
 from redis import exceptions as rex
@@ -23,8 +24,15 @@ def _position(id: str) -> tuple[int, int]:
     return int(ms), int(seq or 0)
 
 
-def _decode(entry: tuple[bytes | str, dict[bytes, bytes]]) -> Event:
+def _decode(entry: Any) -> Event:
     return decode_event(text(entry[0]), pairs(entry[1]))
+
+
+def _entries(reply: Any) -> Any:
+    """The entries of the one stream that XREAD was asked for: a list in RESP2, a mapping in RESP3."""
+    if not reply:
+        return ()
+    return next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]
 
 
 class Events:
@@ -35,15 +43,16 @@ class Events:
         self._blocking = blocking or store.redis
         self._key = store.key("events")
 
+    async def _ask(self, *command: str | int) -> Any:
+        return await self._store.retrying(lambda: self._store.redis.execute_command(*command))
+
     async def last_id(self) -> str:
         """Id of the newest event, "0-0" when there is none."""
-        newest = await self._store.retrying(lambda: self._store.redis.xrevrange(self._key, count=1))
+        newest = await self._ask("XREVRANGE", self._key, "+", "-", "COUNT", 1)
         return text(newest[0][0]) if newest else "0-0"
 
     async def _check_gap(self, since: str) -> None:
-        trimmed = await self._store.retrying(
-            lambda: self._store.redis.hget(self._store.key("meta"), "trimmed")  # type: ignore[arg-type,return-value]
-        )
+        trimmed = await self._ask("HGET", self._store.key("meta"), "trimmed")
         if trimmed is not None and _position(since) < _position(text(trimmed)):
             raise EventsGap(f"events after {since} were trimmed, the last one gone is {text(trimmed)}")
         last = await self.last_id()
@@ -61,11 +70,11 @@ class Events:
 
     async def read(self, since: str = "-", until: str = "+") -> list[Event]:
         """All events after `since` (exclusive) up to `until` (inclusive), at once."""
-        at, found = await self._start(since), []
+        at = await self._start(since)
+        found: list[Event] = []
         while True:
-            low = f"({at}" if at != "0-0" else "-"
-            page = await self._store.retrying(
-                lambda low=low: self._store.redis.xrange(self._key, low, until, count=PAGE)  # type: ignore[misc]
+            page = await self._ask(
+                "XRANGE", self._key, f"({at}" if at != "0-0" else "-", until, "COUNT", PAGE
             )
             found.extend(_decode(entry) for entry in page)
             if len(page) < PAGE:
@@ -86,13 +95,12 @@ class Events:
                 if doubtful:
                     await self._check_gap(at)
                     doubtful = False
-                reply = await self._blocking.xread({self._key: at}, count=PAGE, block=block)
+                reply: Any = await self._blocking.xread({self._key: at}, count=PAGE, block=block)
             except (rex.ConnectionError, rex.TimeoutError, OSError):
                 # The server may come back with less history than we saw: look before going on.
                 doubtful = at != "0-0"
                 await self._store.host.clock.sleep(0.2)
                 continue
-            entries = next(iter(reply.values()))[0] if isinstance(reply, dict) and reply else reply and reply[0][1]
-            for entry in entries or ():
+            for entry in _entries(reply):
                 at = text(entry[0])
                 yield _decode(entry)

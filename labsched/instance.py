@@ -96,7 +96,10 @@ class Instance:
     def _joined(self, incarnation: str) -> None:
         self.worker.incarnation = self.coordinator.incarnation = self.election.incarnation = incarnation
         self.worker.claiming = not self._leaving
-        old, self._mail = self._mail, Mailbox(self._store, incarnation, self._on_line, blocking=self._blocking)
+        old, self._mail = (
+            self._mail,
+            Mailbox(self._store, incarnation, self._on_line, blocking=self._blocking),
+        )
         if old is not None:
             self._tasks.append(asyncio.get_running_loop().create_task(old.stop()))
         self._mail.start()

@@ -13,6 +13,7 @@ import redis.asyncio as aioredis
 from redis import exceptions as rex
 
 from .store import Store, text
+from .wire import Wire
 
 BLOCK = 5.0  # seconds that one blocking read lasts at most
 
@@ -56,11 +57,11 @@ class Mailbox:
             await asyncio.wait([task], timeout=0.1)
 
     async def _listen(self) -> None:
-        key, block = self._store.key("box", self.box), block_for(self._redis)
+        key, block, wire = self._store.key("box", self.box), block_for(self._redis), Wire(self._redis, "")
         failures = 0
         while True:
             try:
-                reply = await self._redis.execute_command("BLPOP", key, block)
+                reply = await wire.command("BLPOP", key, block)
                 failures = 0
             except (rex.ConnectionError, rex.TimeoutError, OSError, rex.ResponseError):
                 # The heartbeat or the caller reports the trouble; here it only costs a pause.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import msgspec
@@ -78,18 +79,15 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def distribution(stats: Mapping[str, int], prefix: str, unit: float) -> Distribution:
-    """From histogram fields `PREFIX:BUCKET`; bucket b holds values v (in `unit` seconds) with floor(4*log2(v+1)) = b."""
+    """From histogram fields `PREFIX:BUCKET`: bucket b holds values v (of `unit` s) with floor(4*log2(v+1)) = b."""
     buckets = sorted((int(f[2:]), n) for f, n in stats.items() if f.startswith(f"{prefix}:"))
     count = sum(n for _, n in buckets)
     if not count:
         return Distribution()
 
     def quantile(q: float) -> float:
-        seen = 0
-        for bucket, n in buckets:
-            seen += n
-            if seen >= q * count:
-                break
+        up_to = itertools.accumulate(n for _, n in buckets)
+        bucket = next(b for (b, _), seen in zip(buckets, up_to, strict=True) if seen >= q * count)
         return float(2 ** ((bucket + 0.5) / 4) - 1) * unit
 
     exact = stats.get(prefix), stats.get("n")

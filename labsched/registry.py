@@ -12,7 +12,18 @@ from typing import Any
 from . import codec
 from .definition import script_fields
 from .errors import BacklogFull, ConfigError, UnknownExecution, UnknownTask
-from .model import CatchUp, Execution, InstanceInfo, Kind, LockInfo, Priority, State, Task, TaskInfo, TaskStatus
+from .model import (
+    CatchUp,
+    Execution,
+    InstanceInfo,
+    Kind,
+    LockInfo,
+    Priority,
+    State,
+    Task,
+    TaskInfo,
+    TaskStatus,
+)
 from .store import Store, pairs, text, texts
 
 CHUNK = 1000  # executions per enqueue call: long enough to be cheap, short enough not to hold up the server
@@ -64,7 +75,9 @@ class Registry:
         for first in range(0, len(items), CHUNK):
             chunk = items[first : first + CHUNK]
             flat = [value for item in chunk for value in item]
-            reply = await self._store.call("enqueue", task, source, priority or "", "" if at is None else at, *flat)
+            reply = await self._store.call(
+                "enqueue", task, source, priority or "", "" if at is None else at, *flat
+            )
             verdict = text(reply[0])
             if verdict == "unknown":
                 raise UnknownTask(f"no task {task!r} in namespace {self._store.namespace!r}")
@@ -72,7 +85,7 @@ class Registry:
                 raise ConfigError(f"task {task!r} is DISABLED")
             if verdict == "full":
                 raise BacklogFull(
-                    f"task {task!r} has {int(reply[1])} executions waiting, allowed are {text(reply[2])} (max_backlog); "
+                    f"task {task!r} has {int(reply[1])} executions waiting, max_backlog is {text(reply[2])}; "
                     f"{made} of {len(items)} were added"
                 )
             made += int(reply[1])
@@ -143,7 +156,11 @@ class Registry:
         while len(found) < limit:
             # With a filter that the index does not have, pages are read until enough are found.
             page = texts(
-                (await self._read(("ZREVRANGEBYSCORE", index, high, "-inf", "LIMIT", offset, max(limit, 100))))[0]
+                (
+                    await self._read(
+                        ("ZREVRANGEBYSCORE", index, high, "-inf", "LIMIT", offset, max(limit, 100))
+                    )
+                )[0]
             )
             wanted = [id for id in page if task is None or _task_of(id) == task]
             found += [x for x in await self.load(wanted) if state is None or x.state is state]
@@ -195,7 +212,9 @@ class Registry:
             )
             if h and inc in until:
                 leading = lead.get("inc") == inc and float(lead["until"]) > now
-                found.append(_instance(name, inc, pairs(h), pairs(handlers), held, until[inc] - now, leading and lead))
+                found.append(
+                    _instance(name, inc, pairs(h), pairs(handlers), held, until[inc] - now, leading and lead)
+                )
         return found
 
     async def locks(self) -> list[LockInfo]:

@@ -56,7 +56,9 @@ class ProcessDied(LabschedError):
 class Runner(Protocol):
     """Runs one body to its end and returns its result; cancelling the call stops the body as far as possible."""
 
-    async def run(self, job: Registered, ctx: Context, payload: Mapping[str, Any], linger: Lingering) -> Any: ...
+    async def run(
+        self, job: Registered, ctx: Context, payload: Mapping[str, Any], linger: Lingering
+    ) -> Any: ...
 
     def kill_all(self) -> None:
         """Stop at once whatever can be stopped; callable from any thread (the lease is over)."""
@@ -86,7 +88,9 @@ class ThreadRunner:
 
     async def run(self, job: Registered, ctx: Context, payload: Mapping[str, Any], linger: Lingering) -> Any:
         loop = asyncio.get_running_loop()
-        ask: Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, Any]] = functools.partial(answer, ctx, self._host)
+        ask: Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, Any]] = functools.partial(
+            answer, ctx, self._host
+        )
         sync = SyncContext(facts_of(ctx), call_from_thread(loop, ask), ctx)
         future = self._pool.submit(job.function, sync, **payload)
         try:
@@ -176,7 +180,9 @@ class ProcessRunner:
 
     async def run(self, job: Registered, ctx: Context, payload: Mapping[str, Any], linger: Lingering) -> Any:
         loop = asyncio.get_running_loop()
-        ask: Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, Any]] = functools.partial(answer, ctx, self._host)
+        ask: Callable[[str, tuple[Any, ...]], Coroutine[Any, Any, Any]] = functools.partial(
+            answer, ctx, self._host
+        )
         talk, theirs = self._spawn.Pipe()
         life, watched = self._spawn.Pipe()
         args = (reference(job.function), facts_of(ctx), dict(payload), job.task.memory_limit, theirs, watched)
@@ -204,7 +210,9 @@ class ProcessRunner:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _supervise(process: Any, talk: Connection, theirs: tuple[Connection, ...], call: Callable[..., Any]) -> str:
+def _supervise(
+    process: Any, talk: Connection, theirs: tuple[Connection, ...], call: Callable[..., Any]
+) -> Any:
     """Start a body's process, answer what it asks, return its result as JSON."""
     process.start()
     for end in theirs:
@@ -213,7 +221,7 @@ def _supervise(process: Any, talk: Connection, theirs: tuple[Connection, ...], c
         while True:
             kind, *rest = talk.recv()
             if kind == "done":
-                return str(rest[0])
+                return rest[0]
             if kind == "failed":
                 raise BodyFailed(rest[0])
             try:
@@ -235,4 +243,8 @@ def _how(exitcode: int) -> str:
 
 def default_runners(host: Host, pool_size: int) -> dict[str, Runner]:
     """The three runners of the real world, by the name that a task gives."""
-    return {"async": AsyncRunner(), "thread": ThreadRunner(host, pool_size), "process": ProcessRunner(host, pool_size)}
+    return {
+        "async": AsyncRunner(),
+        "thread": ThreadRunner(host, pool_size),
+        "process": ProcessRunner(host, pool_size),
+    }

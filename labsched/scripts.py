@@ -2,8 +2,8 @@
 
 Every key of a namespace begins with `{labsched:NAMESPACE}:`, one hash tag, so that all scripts run on
 Redis Cluster too. A script is a file in `lua/`; a line `-- include: time event` in its header puts the
-named pieces of `lua/lib/` before it, and the loader adds the key builders (`k_NAME`) and the table of
-legal transitions, made from the catalogue below and from `model.TRANSITIONS`.
+named pieces of `lua/lib/` before it, and the loader adds the key builders (`k_NAME`), checks of the keys'
+types, and the table of legal transitions, made from the catalogue below and from `model.TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from .model import TRANSITIONS
+from .model import PRIORITIES, TRANSITIONS, State
 
 FORMAT = 1  # of the namespace's layout; a namespace written by a newer format is refused
 
@@ -70,6 +70,32 @@ def _key_builders(text: str) -> str:
     return "\n".join(lines)
 
 
+# Values of arguments that a script may name or compute: the keys made of them are checked beforehand.
+_VALUES = {"state": tuple(State), "turn": PRIORITIES, "due": ("",)}
+
+
+def _type_checks(folder: Any, text: str, trusted: bool) -> str:
+    """`typed(kind, key)`, and its use on every key that needs no argument known only to the script.
+
+    There is no rollback: a key of the wrong type has to be found before the first write. What remains (keys
+    of one task, execution or instance) the scripts check themselves. On a server to which nobody else can
+    write there is nothing to find, and `typed` does nothing.
+    """
+    if trusted:
+        return "local function typed() end"
+    lines = [(folder / "lib" / "typed.lua").read_text()]
+    for name, (pattern, kind) in CATALOGUE.items():
+        if not re.search(rf"\bk_{name}\b", text):
+            continue
+        if "{}" not in pattern:
+            lines.append(f"typed('{kind}', k_{name})")
+        for value in _VALUES.get(name, ()):
+            # Those that the script names, or all when it computes them.
+            if re.search(rf"\bk_{name}\('{value}'\)|\bk_{name}\([^'a]", text):
+                lines.append(f"typed('{kind}', k_{name}('{value}'))")
+    return "\n".join(lines)
+
+
 def _legal_tables(text: str) -> str:
     """`LEGAL['FROM>TO']` and `LEGAL_FROM['FROM']` (it leads somewhere), for the scripts that use them."""
     pairs = [f"['{was}>{to}']=true" for was, tos in TRANSITIONS.items() for to in sorted(tos)]
@@ -83,8 +109,11 @@ def _legal_tables(text: str) -> str:
 
 
 @functools.cache
-def script(name: str) -> tuple[str, str]:
-    """The whole text of a script and its SHA-1, as EVALSHA wants it."""
+def script(name: str, trusted: bool = False) -> tuple[str, str]:
+    """The whole text of a script and its SHA-1, as EVALSHA wants it.
+
+    `trusted`: nobody but labsched writes to the server, so keys need not be checked for their type.
+    """
     folder = resources.files("labsched") / "lua"
     body = (folder / f"{name}.lua").read_text()
     wanted: list[str] = []
@@ -92,7 +121,7 @@ def script(name: str) -> tuple[str, str]:
     pieces = [(folder / "lib" / f"{piece}.lua").read_text() for piece in wanted]
     text = "\n".join([*pieces, body])
     head = ["local P = KEYS[1]", _key_builders(text)]
-    head.append(_legal_tables(text))
+    head += [_type_checks(folder, text, trusted), _legal_tables(text)]
     source = "\n".join([*head, text])
     return source, hashlib.sha1(source.encode()).hexdigest()
 

@@ -40,6 +40,7 @@ def pairs(flat: Any) -> dict[str, str]:
 _UNSUITABLE = (
     ("OOM", "the server is out of memory (maxmemory reached): nothing was changed"),
     ("READONLY", "the server is a read-only replica: nothing was changed"),
+    ("NOREPLICAS", "the server has fewer replicas than min-replicas-to-write asks for: nothing was changed"),
     ("MISCONF", "the server cannot persist and refuses writes (MISCONF): nothing was changed"),
     ("NOAUTH", "the server wants a password"),
     ("WRONGPASS", "the server refused the user name or password"),
@@ -51,7 +52,8 @@ class Store:
     """Runs the atomic steps of one namespace on one Redis client.
 
     Every script is safe to resend, so a lost link is answered by resending with backoff for `patience`
-    seconds (None: for ever). Then `Unreachable` when nothing was ever sent, else `OutcomeUnknown`.
+    seconds (None: for ever). Then `Unreachable` when nothing was ever sent, else `OutcomeUnknown`. `trusted`:
+    nobody but labsched writes to this server (see `scripts.script`).
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Store:
         host: Host | None = None,
         patience: float | None = 10.0,
         on_trouble: Callable[[str], None] | None = None,
+        trusted: bool = False,
     ) -> None:
         self.redis = redis
         self.namespace = namespace
@@ -69,7 +72,7 @@ class Store:
         self.host = host or Host()
         self.patience = patience
         self.on_trouble = on_trouble or (lambda message: None)
-        self._wire = Wire(redis, self.prefix)
+        self._wire = Wire(redis, self.prefix, trusted=trusted)
 
     def key(self, name: str, *parts: str) -> str:
         return self.prefix + CATALOGUE[name][0].format(*parts)
@@ -111,12 +114,16 @@ class Store:
 
     async def _translate(self, error: rex.ResponseError) -> Exception:
         said = str(error)
-        code = getattr(error, "status_code", None)  # redis-py cuts it off the text where it has a class for it
+        code = getattr(
+            error, "status_code", None
+        )  # redis-py cuts it off the text where it has a class for it
         for mark, meaning in _UNSUITABLE:
             if mark == code or mark in said:
                 return ServerUnsuitable(meaning)
         if "WRONGTYPE" in said:
-            return ServerUnsuitable(f"a key is of the wrong type, nothing was changed: {await self.wrong_keys()}")
+            return ServerUnsuitable(
+                f"a key is of the wrong type, nothing was changed: {await self.wrong_keys()}"
+            )
         return error
 
     async def wrong_keys(self) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
@@ -47,6 +48,10 @@ class LoopThread:
         except BaseException:
             future.cancel()
             raise
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Runs the coroutine on the loop, without waiting for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def close(self) -> None:
         """Cancels what still runs and lets it clean up, then ends the thread."""
@@ -243,3 +248,12 @@ class LockManager:
             if keeper:
                 keeper.cancel()
             self._thread.call(let_go(lock._inner, error))
+
+
+def __getattr__(name: str) -> Any:
+    # The scheduler's facade needs this module's thread: loaded when it is asked for.
+    if name == "Scheduler":
+        from .sync_app import Scheduler
+
+        return Scheduler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,8 +30,8 @@ class Wire:
     Strings in a reply are bytes, or text when a client that is used as it is decodes them.
     """
 
-    def __init__(self, redis: aioredis.Redis, prefix: str) -> None:
-        self._redis, self._prefix = redis, prefix
+    def __init__(self, redis: aioredis.Redis, prefix: str, *, trusted: bool = False) -> None:
+        self._redis, self._prefix, self._trusted = redis, prefix, trusted
         self._kept: list[AbstractConnection] = []
         self._known: set[str] = set()  # scripts that the server has
         self._timer: asyncio.TimerHandle | None = None
@@ -67,26 +67,35 @@ class Wire:
             self._known.add(steps[i][0])
         return replies
 
+    async def command(self, *args: Any) -> Any:
+        """Run any other command once."""
+        if not self._plain:
+            return await self._redis.execute_command(*args)
+        (reply,) = await self._send(hiredis.pack_command(args), 1)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
     def _packed(self, step: Step) -> bytes:
         name, args = step
-        packed: bytes = hiredis.pack_command(("EVALSHA", script(name)[1], 1, self._prefix, *args))
+        packed: bytes = hiredis.pack_command(("EVALSHA", script(name, self._trusted)[1], 1, self._prefix, *args))
         return packed
 
     async def _whole(self, step: Step) -> Any:
         """The script's text, for a server that never saw it or whose cache was flushed."""
         name, args = step
-        return await self._redis.execute_command("EVAL", script(name)[0], 1, self._prefix, *args)
+        return await self._redis.execute_command("EVAL", script(name, self._trusted)[0], 1, self._prefix, *args)
 
     async def _piped(self, steps: Sequence[Step]) -> list[Any]:
         if len(steps) == 1:
             name, args = steps[0]
             try:
-                return [await self._redis.execute_command("EVALSHA", script(name)[1], 1, self._prefix, *args)]
+                return [await self._redis.execute_command("EVALSHA", script(name, self._trusted)[1], 1, self._prefix, *args)]
             except rex.NoScriptError as error:
                 return [error]
         pipe = self._redis.pipeline(transaction=False)
         for name, args in steps:
-            pipe.execute_command("EVALSHA", script(name)[1], 1, self._prefix, *args)
+            pipe.execute_command("EVALSHA", script(name, self._trusted)[1], 1, self._prefix, *args)
         return list(await pipe.execute(raise_on_error=False))
 
     async def _send(self, packed: bytes, count: int) -> list[Any]:

@@ -204,6 +204,11 @@ class Member:
     async def heartbeat(self) -> Any:
         return await self.cluster.call("heartbeat", self.name, self.inc, self.lease)
 
+    async def expires(self) -> None:
+        """Its lease ends now, without a word."""
+        assert (await self.cluster.call("heartbeat", self.name, self.inc, 1))[0] == "ok"
+        await self.cluster.passes(1)
+
     async def lead(self, lease: int = LONG, epoch: str = "") -> Any:
         """Campaigns (or renews `epoch`); keeps the epoch that it gets."""
         reply = await self.cluster.call("lead", self.name, self.inc, epoch, lease)

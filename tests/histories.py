@@ -1,9 +1,9 @@
 """Makes event histories by hand. Times are seconds since the recording began, tokens are small numbers.
 
-    h = History()
-    h.at(1.0).join("i1", 1)
-    h.at(5.0).ready("tick@5", slot=5).run("tick@5", 2, "i1").done("tick@5", 2, "i1")
-    rec = h.rec(end=60)
+h = History()
+h.at(1.0).join("i1", 1)
+h.at(5.0).ready("tick@5", slot=5).run("tick@5", 2, "i1").done("tick@5", 2, "i1")
+rec = h.rec(end=60)
 """
 
 from __future__ import annotations
@@ -62,7 +62,13 @@ class History:
         at = T(self.now)
         task = own.pop("task") or (re.split("[@!]", execution)[0] if execution else None)
         event = Event(
-            id=f"{at}-{len(self.events)}", at=at / 1000, kind=Kind(kind), execution=execution, task=task, data=fields, **own
+            id=f"{at}-{len(self.events)}",
+            at=at / 1000,
+            kind=Kind(kind),
+            execution=execution,
+            task=task,
+            data=fields,
+            **own,
         )
         self.events.append(event)
         return self
@@ -95,7 +101,9 @@ class History:
 
     def run(self, x: str, token: int, instance: str, attempt: int = 1, until: float | None = None) -> Self:
         end = self.now + 1800 if until is None else until
-        return self.add("RUNNING", x, attempt=attempt, token=token, instance=instance, until=T(end), late_ms=0)
+        return self.add(
+            "RUNNING", x, attempt=attempt, token=token, instance=instance, until=T(end), late_ms=0
+        )
 
     def done(self, x: str, token: int, instance: str, kind: str = "SUCCEEDED", **data: Any) -> Self:
         return self.add(kind, x, attempt=1, token=token, instance=instance, **data)
@@ -107,14 +115,18 @@ class History:
 
     # Locks.
 
-    def take(self, lock: str, token: int, owner: str, until: float, least: float = 0, x: str | None = None) -> Self:
+    def take(
+        self, lock: str, token: int, owner: str, until: float, least: float = 0, x: str | None = None
+    ) -> Self:
         data = {"lock": lock, "until": T(until), "least_until": T(least)}
         return self.add("LOCK_ACQUIRED", x, token=token, instance=owner, **data)
 
     def extend(self, lock: str, token: int, owner: str, until: float) -> Self:
         return self.add("LOCK_EXTENDED", token=token, instance=owner, lock=lock, until=T(until))
 
-    def release(self, lock: str, token: int, owner: str, until: float | None = None, x: str | None = None) -> Self:
+    def release(
+        self, lock: str, token: int, owner: str, until: float | None = None, x: str | None = None
+    ) -> Self:
         end = self.now if until is None else until
         return self.add("LOCK_RELEASED", x, token=token, instance=owner, lock=lock, until=T(end))
 
@@ -126,12 +138,23 @@ class History:
 
     def note(self, kind: str, instance: str, incarnation: int, **fields: Any) -> Self:
         """A journal line; the monotonic clock shows the same seconds."""
-        line = {"kind": kind, "at": self.now, "mono": self.now, "instance": instance, "incarnation": incarnation}
+        line = {
+            "kind": kind,
+            "at": self.now,
+            "mono": self.now,
+            "instance": instance,
+            "incarnation": incarnation,
+        }
         self.journals.append(line | fields)
         return self
 
     def rec(self, end: float | None = None, **fields: Any) -> Recording:
-        given: dict[str, Any] = {"world": "simulated", "namespace": "test", "seed": 7, "snapshot": EMPTY} | fields
+        given: dict[str, Any] = {
+            "world": "simulated",
+            "namespace": "test",
+            "seed": 7,
+            "snapshot": EMPTY,
+        } | fields
         return Recording(
             started=T0 / 1000,
             ended=T(self.now if end is None else end) / 1000,
@@ -153,7 +176,9 @@ def cluster(**facts: Any) -> History:
     return h.join("i1", 1, **facts).join("i2", 2, **facts).elect("i1", 3, token=1)
 
 
-def slot(h: History, at: float, token: int, instance: str = "i1", epoch: int = 3, task: str = "tick") -> History:
+def slot(
+    h: History, at: float, token: int, instance: str = "i1", epoch: int = 3, task: str = "tick"
+) -> History:
     """The whole life of one slot of `tick`, 10 ms late and 100 ms long."""
     x = X(at, task)
     h.at(at + 0.01).ready(x, slot=at, instance="i1" if epoch == 3 else instance, epoch=epoch)

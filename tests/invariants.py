@@ -219,7 +219,8 @@ def _running(d: Dump) -> Iterator[str]:
     for id, h in d.executions.items():
         if h.get("token") and int(h["token"]) > last:
             yield f"{id} has token {h['token']}, but the last one handed out is {last}"
-        if h["state"] == "READY" and h.get("token"):
+        # After a backoff the token of the failed attempt stays, so that its finish may still be repeated.
+        if h["state"] == "READY" and h.get("token") and h["fails"] == "0":
             yield f"{id} is READY and still has token {h['token']}"
 
 

@@ -28,11 +28,34 @@ def story() -> History:
 def final(**changes: Any) -> dict[str, Any]:
     end: dict[str, Any] = {
         "executions": {
-            X(5): {"state": "SUCCEEDED", "task": "tick", "attempt": 1, "token": 10, "instance": "i1", "slot": T(5)},
-            X(10): {"state": "RUNNING", "task": "tick", "attempt": 2, "token": 14, "instance": "i2", "slot": T(10)},
-            "job!1": {"state": "READY", "task": "job", "attempt": 0, "token": None, "instance": None, "slot": None},
+            X(5): {
+                "state": "SUCCEEDED",
+                "task": "tick",
+                "attempt": 1,
+                "token": 10,
+                "instance": "i1",
+                "slot": T(5),
+            },
+            X(10): {
+                "state": "RUNNING",
+                "task": "tick",
+                "attempt": 2,
+                "token": 14,
+                "instance": "i2",
+                "slot": T(10),
+            },
+            "job!1": {
+                "state": "READY",
+                "task": "job",
+                "attempt": 0,
+                "token": None,
+                "instance": None,
+                "slot": None,
+            },
         },
-        "tasks": {"tick": {"status": "ACTIVE", "watermark": T(15), "definition": definition("tick", every(5))}},
+        "tasks": {
+            "tick": {"status": "ACTIVE", "watermark": T(15), "definition": definition("tick", every(5))}
+        },
         "locks": {"a": {"owner": "i2", "token": 12, "until": T(50)}},
         "leader": {"instance": "i2", "incarnation": 2, "epoch": 13, "until": T(33)},
         "instances": {"i2": {"incarnation": 2, "until": T(34)}},
@@ -157,7 +180,9 @@ def test_a_resume_that_catches_up_nothing_moves_the_watermark_to_its_time():
 
 def test_the_first_snapshot_is_where_the_replay_begins():
     start = EMPTY | {
-        "executions": {"job!0": {"state": "RUNNING", "task": "job", "token": 4, "instance": "i9", "attempt": 1}},
+        "executions": {
+            "job!0": {"state": "RUNNING", "task": "job", "token": 4, "instance": "i9", "attempt": 1}
+        },
         "tasks": {"job": {"status": "PAUSED", "watermark": T(3), "definition": {"name": "job"}}},
         "locks": {"b": {"owner": "x", "token": 5, "until": T(99)}},
         "leader": {"instance": "i9", "incarnation": 3, "epoch": 6, "until": T(1)},
@@ -211,6 +236,8 @@ def reset(kind: str) -> tuple[History, dict[str, Any]]:
     h, fields = quiet(30), dict[str, Any]()
     if kind == "ids go back":
         h.events.append(msgspec.structs.replace(h.events[-1], id=h.events[3].id))
+    elif kind == "an id twice":
+        h.events.append(h.events[-1])
     elif kind == "snapshot is ahead":
         fields["snapshot"] = EMPTY | {"last_event": f"{T(1)}-0"}
     elif kind == "final is behind":
@@ -226,7 +253,15 @@ def reset(kind: str) -> tuple[History, dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "kind",
-    ["ids go back", "snapshot is ahead", "final is behind", "final is ahead", "the world says so", "the data is thrown"],
+    [
+        "ids go back",
+        "an id twice",
+        "snapshot is ahead",
+        "final is behind",
+        "final is ahead",
+        "the world says so",
+        "the data is thrown",
+    ],
 )
 def test_after_a_reset_nothing_is_claimed_that_needs_one_history(kind):
     h, fields = reset(kind)

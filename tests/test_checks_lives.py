@@ -45,7 +45,11 @@ def test_ready_comes_from_where_its_source_says(source):
     }
     for name, path in paths.items():
         # A snapshot may leave out what had ended, so a requeue may come as the first word.
-        same = name == source or {name, source} == {"buffer", "delayed"} or (name, source) == ("trigger", "requeue")
+        same = (
+            name == source
+            or {name, source} == {"buffer", "delayed"}
+            or (name, source) == ("trigger", "requeue")
+        )
         assert legal_transitions(path().ready("j", source=source).rec()).ok == same, (name, source)
 
 
@@ -99,12 +103,24 @@ def test_a_second_result_is_a_violation(first, second):
 
 
 def test_an_operator_may_ask_for_another_result():
-    h = running().done("j", 1, "i1", kind="FAILED").ready("j", source="requeue").run("j", 2, "i1").done("j", 2, "i1")
+    h = (
+        running()
+        .done("j", 1, "i1", kind="FAILED")
+        .ready("j", source="requeue")
+        .run("j", 2, "i1")
+        .done("j", 2, "i1")
+    )
     assert effect_once(h.rec()).ok
 
 
 def test_a_retry_is_no_result():
-    h = running().done("j", 1, "i1", kind="RETRYING").ready("j", source="retry").run("j", 2, "i1").done("j", 2, "i1")
+    h = (
+        running()
+        .done("j", 1, "i1", kind="RETRYING")
+        .ready("j", source="retry")
+        .run("j", 2, "i1")
+        .done("j", 2, "i1")
+    )
     assert effect_once(h.rec()).ok
 
 
@@ -116,7 +132,12 @@ def test_a_fence_key_is_written_once_even_by_the_same_attempt():
 
 
 def test_a_requeue_does_not_open_a_fence_key_again():
-    h = running().add("FENCE_WRITTEN", "j", key="a").done("j", 1, "i1", kind="FAILED").ready("j", source="requeue")
+    h = (
+        running()
+        .add("FENCE_WRITTEN", "j", key="a")
+        .done("j", 1, "i1", kind="FAILED")
+        .ready("j", source="requeue")
+    )
     assert not effect_once(h.run("j", 2, "i1").add("FENCE_WRITTEN", "j", key="a").rec()).ok
 
 
@@ -229,7 +250,14 @@ def test_a_rate_that_is_defined_again_unchanged_keeps_its_count():
 
 
 def draining(*, left: float | None = 14) -> History:
-    h = cluster().at(5).ready(X(5), slot=5).run(X(5), 9, "i1").at(10).add("INSTANCE_DRAINING", instance="i1", token=1)
+    h = (
+        cluster()
+        .at(5)
+        .ready(X(5), slot=5)
+        .run(X(5), 9, "i1")
+        .at(10)
+        .add("INSTANCE_DRAINING", instance="i1", token=1)
+    )
     h.at(12).done(X(5), 9, "i1")
     return h if left is None else h.at(left).add("INSTANCE_LEFT", instance="i1", token=1, returned=0)
 
@@ -269,14 +297,28 @@ def test_a_drain_whose_end_was_not_recorded_is_not_judged():
 
 
 def test_what_leaving_gives_up_in_its_own_step_is_not_left_behind():
-    h = cluster().at(5).ready(X(5), slot=5).run(X(5), 9, "i1").at(10).add("INSTANCE_DRAINING", instance="i1", token=1)
+    h = (
+        cluster()
+        .at(5)
+        .ready(X(5), slot=5)
+        .run(X(5), 9, "i1")
+        .at(10)
+        .add("INSTANCE_DRAINING", instance="i1", token=1)
+    )
     h.at(20).lose(X(5), 9, "i1", reason="left").add("INSTANCE_LEFT", instance="i1", token=1, returned=0)
     assert clean_drain(h.rec()).ok
 
 
 @pytest.mark.parametrize("recovered", [True, False])
 def test_what_still_runs_after_leaving_is_left_behind(recovered):
-    h = cluster().at(5).ready(X(5), slot=5).run(X(5), 9, "i1").at(10).add("INSTANCE_LEFT", instance="i1", token=1)
+    h = (
+        cluster()
+        .at(5)
+        .ready(X(5), slot=5)
+        .run(X(5), 9, "i1")
+        .at(10)
+        .add("INSTANCE_LEFT", instance="i1", token=1)
+    )
     if recovered:
         h.at(10.001).lose(X(5), 9, "i1")
     (violation,) = clean_drain(h.rec(end=30)).violations

@@ -11,7 +11,9 @@ from labsched.worlds.checks import bounded_recovery, lease_loss_is_told
 # --- bounded-recovery: max(4 s lease, 5 s leader lease) + 1 s sweep + 0.5 s for requests = 6.5 s
 
 
-def killed(lost_at: float | None, *, until: float = 13.8, fault: bool = True, rerun: float | None = 0.1) -> History:
+def killed(
+    lost_at: float | None, *, until: float = 13.8, fault: bool = True, rerun: float | None = 0.1
+) -> History:
     """i2, a follower, is killed at 10 s while it runs the slot of 5 s; its lease ends at `until`."""
     h = cluster().at(5).ready(X(5), slot=5, epoch=3).run(X(5), 9, "i2")
     if fault:
@@ -90,12 +92,16 @@ def test_a_leader_that_is_hit_meanwhile_begins_a_takeover():
 
 
 def test_without_election_no_takeover_is_waited_for():
-    h = killed(21.5, rerun=None)
-    for e in h.events:
-        if e.kind == "INSTANCE_JOINED":
-            e.data["election"] = False
-    h.events[0:0] = History().join("i3", 4, election=False).events
-    assert not bounded_recovery(h.at(15).fault("kill", "i1").rec(end=60)).ok
+    def both(election: bool) -> History:
+        h = killed(21.5, rerun=None).at(21.6).run(X(5), 21, "i3", attempt=2)
+        h.events[0:0] = History().join("i3", 4).events
+        for e in h.events:
+            if e.kind == "INSTANCE_JOINED":
+                e.data["election"] = election
+        return h.at(15).fault("kill", "i1")
+
+    assert bounded_recovery(both(True).rec(end=60)).ok
+    assert not bounded_recovery(both(False).rec(end=60)).ok
 
 
 @pytest.mark.parametrize(("seconds", "tested"), [(3, 0), (4.4, 0), (20, 1)])
@@ -107,7 +113,14 @@ def test_only_a_pause_past_the_lease_demands_recovery(seconds, tested):
 
 @pytest.mark.parametrize(("direction", "tested"), [("both", 1), ("requests", 1), ("replies", 0)])
 def test_a_cut_demands_recovery_when_renewals_cannot_arrive(direction, tested):
-    h = cluster().at(5).ready(X(5), slot=5).run(X(5), 9, "i2").at(10).fault("partition", "i2", direction=direction)
+    h = (
+        cluster()
+        .at(5)
+        .ready(X(5), slot=5)
+        .run(X(5), 9, "i2")
+        .at(10)
+        .fault("partition", "i2", direction=direction)
+    )
     assert bounded_recovery(h.rec(end=60)).tested == tested
 
 
@@ -138,6 +151,11 @@ def test_lost_work_must_start_when_a_slot_is_free():
     assert not bounded_recovery(killed(14.5, rerun=None).rec(end=60)).ok
 
 
+def test_other_work_that_waits_is_not_this_promise():
+    h = cluster().at(12).ready("job!1", source="trigger")
+    assert bounded_recovery(h.rec(end=60)).ok
+
+
 def busy(h: History, first: float, last: float) -> History:
     """i1 runs two jobs in that time, which is all that it can."""
     more = History().at(first)
@@ -163,7 +181,9 @@ def test_lost_work_waits_while_the_only_other_instance_is_paused():
 def test_an_instance_may_be_busy_with_a_body_whose_attempt_was_lost():
     h = cluster(pool_size=1).at(5).ready(X(5), slot=5).run(X(5), 9, "i1", until=10)
     h.at(10.2).lose(X(5), 9, "i1", reason="hard-end")
-    assert bounded_recovery(without_i2(h).note("stopped", "i1", 1, token=9, execution=X(5), how="ignored").rec(end=60)).ok
+    assert bounded_recovery(
+        without_i2(h).note("stopped", "i1", 1, token=9, execution=X(5), how="ignored").rec(end=60)
+    ).ok
     assert not bounded_recovery(without_i2(h, journal=False).rec(end=60)).ok
 
 
@@ -197,7 +217,11 @@ def told(h: History, at: float, deadline: float, *running: str) -> History:
 
 
 def test_told_at_the_deadline_and_stopped_in_time():
-    h = told(journal(0, 1, 2), 5.0, 5.0, "a").at(5.3).note("stopped", "i1", 1, execution="a", token=9, how="cancelled")
+    h = (
+        told(journal(0, 1, 2), 5.0, 5.0, "a")
+        .at(5.3)
+        .note("stopped", "i1", 1, execution="a", token=9, how="cancelled")
+    )
     found = lease_loss_is_told(h.at(9).note("proved", "i1", 0, sent=8.9).rec())
     assert found.ok and found.tested == 1
 
@@ -274,7 +298,11 @@ def test_a_body_that_was_told_and_never_stopped_is_a_violation():
 
 
 def test_a_body_stopped_late_is_a_violation_and_one_that_ignores_it_is_noted():
-    h = told(journal(0, 1, 2), 5.0, 5.0, "a").at(6.1).note("stopped", "i1", 1, execution="a", token=9, how="cancelled")
+    h = (
+        told(journal(0, 1, 2), 5.0, 5.0, "a")
+        .at(6.1)
+        .note("stopped", "i1", 1, execution="a", token=9, how="cancelled")
+    )
     assert "1.100 s after" in lease_loss_is_told(h.rec()).violations[0].sentence
     h.journals[-1]["how"] = "ignored"
     found = lease_loss_is_told(h.rec())
@@ -282,7 +310,11 @@ def test_a_body_stopped_late_is_a_violation_and_one_that_ignores_it_is_noted():
 
 
 def test_what_is_written_between_two_lives_belongs_to_the_last_one():
-    h = told(journal(0, 1, 2), 5.0, 5.0, "a").at(5.2).note("stopped", "i1", 0, execution="a", token=9, how="flagged")
+    h = (
+        told(journal(0, 1, 2), 5.0, 5.0, "a")
+        .at(5.2)
+        .note("stopped", "i1", 0, execution="a", token=9, how="flagged")
+    )
     h.at(9).note("joined", "i1", 20, lease=4.0, lease_margin=1.0, cancel_grace=0.5)
     assert lease_loss_is_told(h.rec()).ok
 

@@ -37,7 +37,13 @@ def test_a_slot_that_waits_for_its_turn_is_an_execution_too():
 
 
 def test_triggers_backfills_and_new_attempts_are_nobodys_slot():
-    h = cluster().at(5).ready(X(5), slot=5).ready("tick!a", source="trigger").ready("tick!b", source="trigger")
+    h = (
+        cluster()
+        .at(5)
+        .ready(X(5), slot=5)
+        .ready("tick!a", source="trigger")
+        .ready("tick!b", source="trigger")
+    )
     h.ready("tick!c", slot=5, source="backfill").add("BUFFERED", "tick!d", slot=T(5), reason="delayed")
     h.run(X(5), 9, "i1").lose(X(5), 9, "i1")
     found = one_execution_per_slot(h.rec())
@@ -51,7 +57,9 @@ def test_the_same_slot_of_two_tasks_is_two_slots():
 def test_slots_from_before_the_recording_count():
     snap = EMPTY | {
         "executions": {X(0): {"state": "SUCCEEDED", "task": "tick", "slot": T(0)}},
-        "tasks": {"tick": {"status": "ACTIVE", "watermark": T(5), "definition": definition("tick", every(5))}},
+        "tasks": {
+            "tick": {"status": "ACTIVE", "watermark": T(5), "definition": definition("tick", every(5))}
+        },
     }
     again = History().at(6).ready(f"{X(0)}#i2", slot=0)
     assert not one_execution_per_slot(again.rec(snapshot=snap)).ok
@@ -89,7 +97,10 @@ def test_a_missing_slot_is_lost():
 
 def test_neighbours_are_told_in_one_sentence_and_the_first_and_last_slot_count():
     found = nothing_lost(without(quiet(60), 5, 10, 45).rec()).violations
-    assert [v.sentence.split(" of ")[0] for v in found] == [f"2 slots from {T(5)} to {T(10)}", f"slot {T(45)}"]
+    assert [v.sentence.split(" of ")[0] for v in found] == [
+        f"2 slots from {T(5)} to {T(10)}",
+        f"slot {T(45)}",
+    ]
 
 
 def test_a_slot_after_the_horizon_is_not_owed_yet():
@@ -168,7 +179,18 @@ def test_a_definition_repeated_with_the_same_since_does_not_count_slots_twice():
     h.events.append(History().at(30.5).define("tick", every(5), since=30).events[0])
     h.events.sort(key=lambda e: e.at)
     found = nothing_lost(h.rec())
-    assert found.ok and found.tested == 3 + 3  # 5 to 15 by the first (settled before 30.5 s), 35 to 45 by the second
+    assert (
+        found.ok and found.tested == 3 + 3
+    )  # 5 to 15 by the first (settled before 30.5 s), 35 to 45 by the second
+
+
+def test_slots_that_a_later_definition_takes_over_are_counted_there_alone():
+    h = quiet(60)
+    h.events.append(
+        History().at(50.5).define("tick", every(5), since=30).events[0]
+    )  # its coordinator lags behind
+    h.events.sort(key=lambda e: e.at)
+    assert nothing_lost(h.rec()).tested == 6 + 3  # 5 to 30 by the first, 35 to 45 by the second
 
 
 def test_a_task_of_the_snapshot_owes_slots_from_its_watermark():
@@ -236,6 +258,24 @@ def test_trouble_with_the_server_is_no_loss_but_what_follows_may_be():
     assert not nothing_lost(h.rec(end=80)).ok
 
 
+def test_instances_that_drain_are_not_there():
+    h = without(quiet(60), 45)
+    h.events.append(History().at(50).add("INSTANCE_DRAINING", instance="i1", token=1).events[0])
+    assert not nothing_lost(h.rec()).ok
+    h.events.append(History().at(50).add("INSTANCE_DRAINING", instance="i2", token=2).events[0])
+    h.events.sort(key=lambda e: e.at)
+    assert nothing_lost(h.rec()).ok
+
+
+def test_whoever_joins_under_a_killed_name_is_alive():
+    h = History().define("tick", every(5)).join("i1", 1).elect("i1", 3).at(2).fault("kill", "i1")
+    assert nothing_lost(h.rec(end=60)).tested == 0
+    assert (
+        nothing_lost(h.at(4).gone("i1", 1, until=5, reason="superseded").join("i1", 9).rec(end=60)).tested
+        == 9
+    )
+
+
 def test_a_wrong_client_clock_is_no_excuse():
     assert not nothing_lost(without(quiet(60), 20).at(1).fault("skew", "i1", offset=3600).rec(end=60)).ok
 
@@ -257,7 +297,9 @@ def stuck(h: History, end: float = 60) -> list[str]:
 
 def test_a_trigger_beside_a_free_slot_must_start():
     h = quiet(60)
-    h.events = sorted([*h.events, *History().at(30).ready("job!1", source="trigger").events], key=lambda e: e.at)
+    h.events = sorted(
+        [*h.events, *History().at(30).ready("job!1", source="trigger").events], key=lambda e: e.at
+    )
     (sentence,) = stuck(h)
     assert sentence == "job!1 has been READY since 30.000 s and could have started from 30.000 s on"
 
@@ -300,6 +342,26 @@ def test_a_run_waits_for_its_tasks_lock():
     assert len(stuck(h)) == 1
 
 
+def test_a_run_waits_for_the_rest_of_at_least_for():
+    h = History().join("i1", 1).elect("i1", 3)
+    h.at(12).ready(X(10), slot=10).run(X(10), 50, "i1").take(
+        "task:tick", 50, "i1", until=999, least=40, x=X(10)
+    )
+    h.at(13).ready(X(13), slot=13).at(14).release("task:tick", 50, "i1", until=40, x=X(10)).done(
+        X(10), 50, "i1"
+    )
+    assert stuck(h, end=45.5) == []
+    assert len(stuck(h, end=45.6)) == 1
+
+
+def test_a_late_fault_excuses_timers_but_not_work_that_lay_beside_a_free_slot():
+    h = History().join("i1", 1).join("i2", 2).elect("i1", 3)
+    h.at(12).ready("job!1", source="trigger").add("BUFFERED", "job!2", due=T(20), reason="delayed")
+    assert len(stuck(h)) == 2
+    (sentence,) = stuck(h.at(55).fault("kill", "i2"))
+    assert sentence.startswith("job!1 ")
+
+
 def test_an_instance_without_the_handler_is_no_place_to_start():
     h = History().join("i1", 1, handlers={"tick": 1}).elect("i1", 3).at(12).ready("job!0", source="trigger")
     assert stuck(h) == []
@@ -309,7 +371,9 @@ def test_what_is_under_way_is_not_lost():
     h = History().join("i1", 1).elect("i1", 3)
     h.at(12).ready("job!0", source="trigger").run("job!0", 50, "i1")
     h.at(13).add("BUFFERED", "job!1", due=T(500), reason="delayed")
-    h.at(14).ready("job!2", source="trigger").run("job!2", 51, "i1").done("job!2", 51, "i1", kind="RETRYING", retry_at=T(500))
+    h.at(14).ready("job!2", source="trigger").run("job!2", 51, "i1").done(
+        "job!2", 51, "i1", kind="RETRYING", retry_at=T(500)
+    )
     h.at(15).add("BUFFERED", X(15, "job"), slot=T(15), due=T(15), reason="overlap")
     found = nothing_lost(h.rec(end=60))
     assert found.ok and found.tested == 3
@@ -329,7 +393,14 @@ def test_what_a_timer_or_a_turn_should_have_moved_on_is_lost(kind, data):
 
 
 def test_an_attempt_past_its_hard_end_is_lost():
-    h = History().join("i1", 1).elect("i1", 3).at(12).ready("job!1", source="trigger").run("job!1", 50, "i1", until=40)
+    h = (
+        History()
+        .join("i1", 1)
+        .elect("i1", 3)
+        .at(12)
+        .ready("job!1", source="trigger")
+        .run("job!1", 50, "i1", until=40)
+    )
     assert "hard end was at 40.000 s" in stuck(h)[0]
     assert stuck(h, end=51) == []
 

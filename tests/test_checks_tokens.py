@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from histories import EMPTY, History, T, X, cluster, quiet
 
 from labsched.worlds.checks import no_stale_write, one_holder, one_leader_per_epoch
-
-from histories import EMPTY, History, T, X, cluster, quiet
 
 # --- one-holder
 
@@ -49,6 +48,16 @@ def test_a_release_before_at_least_for_keeps_the_lock_taken():
     assert one_holder(late.at(5).take("a", 2, "i2", until=9).rec()).ok
 
 
+def test_an_extension_does_not_cut_at_least_for():
+    h = History().take("a", 1, "i1", until=10, least=5).at(1).extend("a", 1, "i1", until=2)
+    assert not one_holder(h.at(4).take("a", 2, "i2", until=9).rec()).ok
+
+
+def test_a_former_holder_cannot_prolong_the_hold_of_another():
+    h = History().take("a", 5, "i1", until=10).at(1).extend("a", 4, "i2", until=30)
+    assert one_holder(h.at(11).take("a", 6, "i2", until=20).rec()).ok
+
+
 def test_a_lock_held_at_the_start_counts():
     snap = EMPTY | {"locks": {"a": {"owner": "i9", "token": 1, "until": T(10)}}}
     found = one_holder(History().at(9).take("a", 2, "i1", until=20).rec(snapshot=snap))
@@ -80,7 +89,9 @@ def test_an_epoch_is_a_token_too():
 def test_an_attempt_shares_its_token_with_its_lock():
     x, y = X(5), X(5, "job")
     h = History().at(5).ready(x, slot=5).ready(y, slot=5)
-    h.run(x, 1, "i1").run(y, 2, "i1").take("task:tick", 1, "i1", until=9, x=x).take("task:job", 2, "i1", until=9, x=y)
+    h.run(x, 1, "i1").run(y, 2, "i1").take("task:tick", 1, "i1", until=9, x=x).take(
+        "task:job", 2, "i1", until=9, x=y
+    )
     assert one_holder(h.rec()).ok
 
 
@@ -145,7 +156,13 @@ def test_dispatch_with_an_older_epoch_is_a_violation():
 
 
 def test_dispatch_after_stepping_down_is_a_violation_and_before_is_not():
-    h = cluster().at(5).ready(X(5), slot=5, epoch=3).at(6).add("LEADER_RESIGNED", instance="i1", token=1, epoch=3)
+    h = (
+        cluster()
+        .at(5)
+        .ready(X(5), slot=5, epoch=3)
+        .at(6)
+        .add("LEADER_RESIGNED", instance="i1", token=1, epoch=3)
+    )
     assert no_stale_write(h.rec()).ok
     assert not no_stale_write(h.at(6.001).ready(X(6), slot=6, epoch=3).rec()).ok
 
@@ -159,7 +176,10 @@ def test_a_leader_that_was_never_replaced_may_dispatch_after_its_first_lease_end
 def test_what_an_incarnation_does_after_its_end_is_a_violation(kind):
     h = cluster().at(10).gone("i2", 2, until=9)
     assert not no_stale_write(h.at(11).add(kind, instance="i2", token=2, epoch=9, until=T(20)).rec()).ok
-    assert no_stale_write(h.join("i2", 9).add("INSTANCE_DRAINING", instance="i2", token=9).rec()).violations[1:] == ()
+    assert (
+        no_stale_write(h.join("i2", 9).add("INSTANCE_DRAINING", instance="i2", token=9).rec()).violations[1:]
+        == ()
+    )
 
 
 def test_a_superseded_incarnation_may_not_drain_but_its_successor_may():
@@ -207,6 +227,10 @@ def test_a_task_lock_is_released_by_the_recovery_that_revoked_its_token():
     h = cluster().at(5).ready(X(5), slot=5).run(X(5), 11, "i1").take("task:tick", 11, "i1", until=99, x=X(5))
     h.at(9).release("task:tick", 11, "i1", x=X(5)).lose(X(5), 11, "i1")
     assert no_stale_write(h.rec()).ok
+
+
+def test_a_finish_of_what_never_ran_is_a_violation():
+    assert not no_stale_write(History().done("j", 4, "i1").rec()).ok
 
 
 def test_a_stream_read_from_its_middle_does_not_accuse_what_began_before():

@@ -159,7 +159,7 @@ async def test_extending_a_released_lock_is_lock_lost_and_takes_nothing(anyserve
 
 
 async def test_a_release_before_at_least_for_leaves_the_rest(anyserver):
-    lock = await manager(anyserver, "a").acquire("n", at_most_for=30, at_least_for=0.2)
+    lock = await manager(anyserver, "a").acquire("n", at_most_for=30, at_least_for=0.8)
     closed_until = (await history(anyserver))[0][2]["least_until"]
     await lock.release()
     other = manager(anyserver, "b")
@@ -286,8 +286,8 @@ def test_an_owner_that_is_no_text_is_refused(owner):
 
 async def test_nothing_is_left_behind_but_what_expires(anyserver):
     locks = manager(anyserver)
-    lock = await locks.acquire("n", at_most_for=0.2, at_least_for=0.1)
-    waiting = asyncio.create_task(locks.wait("n", at_most_for=0.2, timeout=10))
+    lock = await locks.acquire("n", at_most_for=5, at_least_for=0.1)
+    waiting = asyncio.create_task(locks.wait("n", at_most_for=5, timeout=10))
     await queued(anyserver, 1)
     await lock.release()
     await (await waiting).release()

@@ -120,7 +120,7 @@ async def test_a_cancellation_from_outside_stays_a_cancellation(anyserver):
 
 async def test_keep_alive_holds_a_lock_for_longer_than_at_most_for(anyserver):
     other = manager(anyserver, "b")
-    async with manager(anyserver, "a").hold("n", at_most_for=0.3, keep_alive=True) as lock:
+    async with manager(anyserver, "a").hold("n", at_most_for=0.6, keep_alive=True) as lock:
         first_end = lock._until
         await until_server(anyserver, first_end + 200)
         lock.assert_held()
@@ -140,22 +140,22 @@ async def test_a_block_whose_lock_is_taken_away_is_told_at_the_next_renewal(anys
 
 
 async def test_an_extend_inside_the_block_moves_its_end(anyserver):
-    async with manager(anyserver).hold("n", at_most_for=0.1) as lock:
+    async with manager(anyserver).hold("n", at_most_for=0.4) as lock:
         await lock.extend(30)
-        await until_server(anyserver, await server_ms(anyserver) + 150)
+        await until_server(anyserver, await server_ms(anyserver) + 450)
         lock.assert_held()
 
 
 async def test_keep_alive_does_not_shorten_what_the_block_has_extended(anyserver):
-    async with manager(anyserver).hold("n", at_most_for=0.15, keep_alive=True) as lock:
+    async with manager(anyserver).hold("n", at_most_for=0.6, keep_alive=True) as lock:
         await lock.extend(30)
         end = lock._until
-        await until_server(anyserver, await server_ms(anyserver) + 120)
+        await until_server(anyserver, await server_ms(anyserver) + 450)
         assert lock._until == end
 
 
 async def test_a_release_inside_the_block_ends_its_timer(anyserver):
-    async with manager(anyserver).hold("n", at_most_for=0.1, keep_alive=True) as lock:
+    async with manager(anyserver).hold("n", at_most_for=0.4, keep_alive=True) as lock:
         await lock.release()
         await until_server(anyserver, lock._until)
     assert await manager(anyserver).acquire("n", at_most_for=30)

@@ -79,7 +79,7 @@ def test_wait_gives_none_when_its_time_is_over(connect):
 
 def test_hold_raises_when_taken_and_keeps_alive_when_asked(connect):
     a, b = connect("a"), connect("b")
-    with a.hold("n", at_most_for=0.3, keep_alive=True) as lock:
+    with a.hold("n", at_most_for=0.6, keep_alive=True) as lock:
         first = lock.lock_until
         with pytest.raises(LockNotAcquired), b.hold("n", at_most_for=30):
             pytest.fail("the block ran")

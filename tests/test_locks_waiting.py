@@ -109,7 +109,7 @@ async def test_a_waiter_takes_over_when_the_holders_lease_ends(anyserver):
     held = await manager(anyserver, "a").acquire("n", at_most_for=0.3)
     locks = manager(anyserver, "b")
     lock = await locks.wait("n", at_most_for=30, timeout=10)
-    assert 0 <= lock._until - 30_000 - held._until < 200, "it should have woken at the lease's end"
+    assert 0 <= lock._until - 30_000 - held._until < 500, "it should have woken at the lease's end"
     await locks.close()
 
 
@@ -121,7 +121,7 @@ async def test_a_waiter_takes_over_when_the_rest_of_at_least_for_ends(anyserver)
     await held.release()
     lock = await waiting
     closed_until = (await history(anyserver))[0][2]["least_until"]
-    assert 0 <= lock._until - 30_000 - closed_until < 200, "it should have woken when the rest was over"
+    assert 0 <= lock._until - 30_000 - closed_until < 450, "it should have woken when the rest was over"
     await locks.close()
 
 
@@ -148,7 +148,7 @@ async def test_a_dead_waiter_does_not_keep_others_from_acquiring(anyserver):
 
 async def test_a_grant_that_its_dead_waiter_never_read_goes_to_the_next(anyserver):
     held = await manager(anyserver, "a").acquire("n", at_most_for=30)
-    await enqueue(anyserver, "dead", alive_ms=200)
+    await enqueue(anyserver, "dead", alive_ms=900)
     await held.release()
     locks = manager(anyserver, "b")
     assert await locks.acquire("n", at_most_for=30) is None, "it may yet read it"
@@ -163,10 +163,10 @@ async def test_a_grant_that_its_dead_waiter_never_read_goes_to_the_next(anyserve
 
 async def test_a_grant_that_was_read_is_not_taken_away(anyserver):
     held = await manager(anyserver, "a").acquire("n", at_most_for=30)
-    await enqueue(anyserver, "slow", alive_ms=20)
+    await enqueue(anyserver, "slow", alive_ms=500)
     await held.release()
     await anyserver.client().blpop("{labsched:t}:box:slow", 1)
-    await until_server(anyserver, await server_ms(anyserver) + 20)
+    await until_server(anyserver, await server_ms(anyserver) + 500)
     assert await manager(anyserver, "b").acquire("n", at_most_for=30) is None
 
 
@@ -201,7 +201,7 @@ async def test_a_cancelled_head_lets_the_next_know_when_its_turn_comes(anyserver
     await queued(anyserver, 2)
     head.cancel()
     lock = await second
-    assert 0 <= lock._until - 60_000 - held._until < 250
+    assert 0 <= lock._until - 60_000 - held._until < 450
     assert head.cancelled()
     await locks.close()
 

@@ -73,9 +73,14 @@ def ended(pid: int, within: float = 10.0) -> bool:
     """Wait until no living process has that number."""
     end = time.monotonic() + within
     while time.monotonic() < end:
-        listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
-        if not listed.strip() or listed.strip().startswith("Z"):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
             return True
+        with contextlib.suppress(OSError):
+            # A child of a killed parent may stay as a zombie where no init collects it.
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
         time.sleep(0.02)
     return False
 

@@ -20,8 +20,12 @@ def full() -> Recording:
     h = quiet(30).at(12.5).fault("kill", "i1", extra=1).note("joined", "i1", 1, lease=4.0)
     h.at(30).take("a", 90, "i1", until=40, least=35).at(31).extend("a", 90, "i1", until=45).at(32)
     h.release("a", 90, "i1", until=35).elect("i2", 91).add("LEADER_RESIGNED", instance="i2", epoch=91)
-    h.ready("job!1", source="trigger").run("job!1", 92, "i2").lose("job!1", 92, "i2").run("job!1", 93, "i1", attempt=2)
-    return h.rec(end=40, options={"instances": 2}, plan=[{"at": 12.5}], versions={"labsched": "0"}, final=EMPTY)
+    h.ready("job!1", source="trigger").run("job!1", 92, "i2").lose("job!1", 92, "i2").run(
+        "job!1", 93, "i1", attempt=2
+    )
+    return h.rec(
+        end=40, options={"instances": 2}, plan=[{"at": 12.5}], versions={"labsched": "0"}, final=EMPTY
+    )
 
 
 # --- files
@@ -75,7 +79,9 @@ def test_a_saved_recording_can_be_read_by_others(tmp_path):
 
 def damaged(**changes: object) -> bytes:
     rec = json.loads(msgspec.json.encode(full()))
-    return json.dumps({"format": "labsched-recording", "version": FORMAT_VERSION, "recording": rec | changes}).encode()
+    return json.dumps(
+        {"format": "labsched-recording", "version": FORMAT_VERSION, "recording": rec | changes}
+    ).encode()
 
 
 @pytest.mark.parametrize(
@@ -135,7 +141,15 @@ def test_the_digest_does_not_see_the_machine_or_the_numbers_of_tokens():
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": "READY"}, {"execution": "x"}, {"attempt": 7}, {"instance": "i9"}, {"token": 11}, {"at": T0 / 1000}, {"data": {}}],
+    [
+        {"kind": "READY"},
+        {"execution": "x"},
+        {"attempt": 7},
+        {"instance": "i9"},
+        {"token": 11},
+        {"at": T0 / 1000},
+        {"data": {}},
+    ],
 )
 def test_the_digest_sees_what_happened(change):
     rec, other = full(), full()
@@ -155,7 +169,9 @@ def test_the_digest_does_not_depend_on_hash_seeds():
     found = set()
     for seed in ("0", "1"):
         env = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
         found.add(run.stdout)
     assert len(found) == 1
 
@@ -202,7 +218,12 @@ def test_attempts_tell_each_try():
 
 
 def test_an_attempt_that_failed_says_how():
-    h = cluster().ready("j", source="trigger").run("j", 9, "i1").done("j", 9, "i1", kind="RETRYING", outcome="TIMED_OUT")
+    h = (
+        cluster()
+        .ready("j", source="trigger")
+        .run("j", 9, "i1")
+        .done("j", 9, "i1", kind="RETRYING", outcome="TIMED_OUT")
+    )
     assert list(h.rec().attempts.outcome) == ["TIMED_OUT"]
 
 
@@ -237,7 +258,7 @@ def test_what_ran_before_the_recording_is_in_the_frames():
         "instances": {"i1": {"incarnation": 1, "until": T(3)}},
     }
     rec = History().at(3).done("j", 4, "i1").rec(snapshot=snap)
-    assert list(rec.attempts.itertuples(index=False, name=None))[0][:3] == ("j", "job", 2)
+    assert tuple(rec.attempts.iloc[0][["execution", "task", "attempt"]]) == ("j", "job", 2)
     assert len(rec.locks) == len(rec.leaders) == len(rec.executions) == 1
 
 

@@ -5,9 +5,13 @@ call.py     options that every command has; from them to settings and a client
 output.py   tables, JSON, times and progress, on a terminal and in a pipe
 params.py   times, durations and payloads as people type them
 listing.py look.py     what there is: listings; one thing, and why
-steer.py trigger.py    what changes something
-serve.py up.py    instance; a whole cluster        demo.py story.py    the same, killed and told
-doctor.py findings.py  what is wrong, and what to do   check.py        a recording judged
+events.py              the history
+steer.py trigger.py waiting.py    what changes something
+serve.py usercode.py   one instance               up.py              a whole cluster
+demo.py story.py stage.py         a cluster hurt, understood and shown
+doctor.py findings.py clusterfindings.py   what is wrong, and what to do
+check.py               a recording judged
+logs.py signals.py progress.py    stderr, SIGTERM, signs of life
 
 Modules are imported when their command is used: `labsched instance` must stay small.
 """

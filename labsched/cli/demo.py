@@ -193,7 +193,7 @@ def _tell(plot: Plot, report: Any, recording: Path, picture: str) -> None:
     facts(_happened(plot))
     echo("\nWhat was promised" + ("\n" if not fancy() else ""))
     print_report(report)
-    verdict = "every guarantee held" if report.ok else f"{len(report.violations)} violations"
+    verdict = "every guarantee held" if report.ok else f"a guarantee was violated, {len(report.violations)} times"
     tested = sum(result.tested for result in report)
     echo(f"\n{verdict}, put to the test {tested} times in all\n")
     facts([("timeline", picture), ("recording", f"{recording}   (labsched check {recording})")])

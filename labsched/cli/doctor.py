@@ -16,7 +16,7 @@ from ..errors import ConfigError, LabschedError, ServerUnsuitable
 from ..preflight import preflight
 from ..sources import PATHS, variable
 from ..store import Store
-from . import findings, logs
+from . import clusterfindings, findings, logs
 from .call import PATIENCE, Call, command, run
 from .findings import Finding
 from .output import as_json, echo, fancy, table
@@ -126,13 +126,13 @@ async def _offset(store: Store) -> tuple[float, float]:
 async def _cluster(app: Scheduler, settings: Settings) -> AsyncIterator[Finding]:
     infos, members, now = await app.tasks(), await app.instances(), await app.now()
     led = any(i.leader for i in members) or not settings.leader_election
-    for finding in findings.members(members, infos, settings.lease_margin, settings.leader_election):
+    for finding in clusterfindings.members(members, infos, settings.lease_margin, settings.leader_election):
         yield finding
-    for finding in (*findings.handlers(infos, members), *findings.statuses(infos)):
+    for finding in (*clusterfindings.handlers(infos, members), *clusterfindings.statuses(infos)):
         yield finding
-    for finding in findings.overdue(infos, now, led and bool(members)):
+    for finding in clusterfindings.overdue(infos, now, led and bool(members)):
         yield finding
-    async for finding in findings.runs(app, infos, now):
+    async for finding in clusterfindings.runs(app, infos, now):
         yield finding
-    async for finding in findings.ends(app):
+    async for finding in clusterfindings.ends(app):
         yield finding

@@ -70,13 +70,15 @@ def _builtins(value: Any) -> dict[str, Any]:
     return found
 
 
+def _state(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value.upper() not in set(State):
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(State)}")
+    return None if value is None else value.upper()
+
+
 @client_command(short_help="Runs, newest first.")
 @click.option("--task", metavar="NAME", help="Only of this task.")
-@click.option(
-    "--state",
-    type=click.Choice([str(state) for state in State], case_sensitive=False),
-    help="Only in this state.",
-)
+@click.option("--state", metavar="STATE", callback=_state, help="Only in this state.")
 @click.option("--limit", "-n", type=click.IntRange(min=1), default=50, show_default=True)
 @click.option("--before", metavar="TIME", help=f"Only older ones: {TIME_HELP}.")
 @json_option

@@ -1,4 +1,4 @@
-"""Log lines on stderr, with UTC timestamps, and no more than one a second about a server that is away."""
+"""Log lines on stderr, with UTC timestamps, and a memory for a server that is away."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from collections.abc import Callable
 
 
 class Away(logging.Filter):
-    """Lets one message a second through about an unreachable server, and remembers that it was away."""
+    """Remembers since when the server has been away (the scheduler says so at most once a second)."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._monotonic = monotonic
-        self._shown = float("-inf")
         self.since: float | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not str(record.msg).startswith("server unreachable"):
-            return True
-        now = self._monotonic()
-        self.since = now if self.since is None else self.since
-        if now - self._shown < 1.0:
-            return False
-        self._shown = now
+        if self.since is None and record.getMessage().startswith("server unreachable"):
+            self.since = self._monotonic()
         return True
 
     def back(self) -> float | None:

@@ -72,6 +72,9 @@ class Root(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+        except KeyboardInterrupt:
+            # Click would print an empty line for it.
+            raise click.Abort from None
         except BrokenPipeError:
             # Whoever reads has seen enough. Nothing may be written at the interpreter's end either.
             with contextlib.suppress(OSError, ValueError):

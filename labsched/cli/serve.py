@@ -6,15 +6,10 @@ Nothing heavy may be imported here: an instance stays under 60 MiB.
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 import os
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -23,13 +18,13 @@ import msgspec
 from ..app import Scheduler
 from ..clock import Host
 from ..config import Settings
-from ..errors import ConfigError, LabschedError
+from ..errors import ConfigError
 from . import logs
 from .call import Call, command, run
 from .signals import stopping
+from .usercode import FOREVER, adopt, load_app
 
 log = logging.getLogger("labsched")
-FOREVER = float("inf")  # an instance waits for its server as long as it takes
 
 
 @command(short_help="Run one member of a cluster, until SIGTERM.")
@@ -93,65 +88,6 @@ def _add_tasks(scheduler: Scheduler, tasks: str | None) -> None:
 
         own = {job.task.handler: job.function for job in scheduler.handlers.values()}
         scheduler.load_tasks(tasks, {**HANDLERS, **own})
-
-
-# --- the user's own code ----------------------------------------------------------------------------
-
-
-def load_app(spec: str) -> Scheduler:
-    """The Scheduler that "module:attribute" or "path/file.py:attribute" names. Raises `ConfigError`."""
-    place, colon, attribute = spec.rpartition(":")
-    if not colon or not place or not attribute:
-        raise ConfigError(f"app {spec!r}: write MODULE:ATTRIBUTE or FILE.py:ATTRIBUTE")
-    module = _imported(place)
-    found = getattr(module, attribute, None)
-    if not isinstance(found, Scheduler):
-        what = "is missing" if found is None else f"is a {type(found).__name__}, not a Scheduler"
-        raise ConfigError(f"app {spec!r}: {attribute} {what}")
-    return found
-
-
-def _imported(place: str) -> ModuleType:
-    try:
-        if not place.endswith(".py"):
-            # As with `python -m`: what lies in the current folder can be named.
-            sys.path.insert(0, os.getcwd())
-            return importlib.import_module(place)
-        path = Path(place).expanduser().absolute()
-        if not path.is_file():
-            raise ConfigError(f"app file {place!r} does not exist")
-        sys.path.insert(0, str(path.parent))
-        # Registered under its own name, so that the process runner can import it again.
-        return importlib.import_module(path.stem)
-    except LabschedError:
-        raise
-    except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = "" if frame.filename.startswith("<frozen") else f" ({frame.filename}, line {frame.lineno})"
-        raise ConfigError(f"app {place!r} cannot be loaded: {type(error).__name__}: {error}{where}") from None
-
-
-def adopt(app: Scheduler, call: Call, settings: Settings, host: Host) -> Scheduler:
-    """Put the user's own Scheduler where this call says. What nobody said stays as its code has it.
-
-    It is that very object that runs: handlers use it by its global name.
-    """
-    default = Settings()
-    given = {
-        field: getattr(settings, field)
-        for field in Settings.__struct_fields__
-        if getattr(settings, field) != getattr(default, field)
-    }
-    app.settings = app.settings.replace(**given)
-    app.namespace = given.get("namespace", app.namespace)
-    app.host = host
-    if "redis_url" in given:
-        app._url = given["redis_url"]
-    if app._url == "embedded":
-        app._url, namespace = call.where()
-        app.namespace = app.namespace if app.namespace != default.namespace else namespace
-    app._patience = FOREVER
-    return app
 
 
 # --- the journal ------------------------------------------------------------------------------------

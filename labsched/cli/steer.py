@@ -12,7 +12,7 @@ from ..model import CatchUp
 from .call import Failed, client_command
 from .output import echo
 from .progress import spinner
-from .trigger import WAIT, duration
+from .waiting import WAIT, duration
 
 
 @client_command(short_help="No more slots of a task until resume.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DPI = 110
 # What a user's matplotlibrc or a dark style must not change: pictures bring their own white ground.
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
     "text.color": "black",
@@ -41,6 +41,11 @@ def style() -> Iterator[None]:
     """The look of all pictures; also needed while one is rendered, for matplotlib reads some of it late."""
     with matplotlib.rc_context(STYLE):
         yield
+
+
+def plain(text: str) -> str:
+    """The text with no part of it taken for mathematics, as matplotlib does between two dollar signs."""
+    return text.replace("$", r"\$")
 
 
 class Picture(Figure):

@@ -6,6 +6,9 @@ local id, force = ARGV[1], ARGV[2] == '1'
 local x = load(id)
 if x.state == '' then return 'unknown' end
 if x.state ~= 'RUNNING' and not LEGAL[x.state .. '>CANCELLED'] then return 'already' end
+check_attempt(x)
+check_end(x.task, x.turn)
+check_queue(x.task, x.prio)
 take(1)
 if x.state == 'RUNNING' and not force and x.cancel == '1' then
   -- Asked already; the hint may have been lost.

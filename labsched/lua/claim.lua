@@ -60,6 +60,7 @@ local function pick(priority, task, version)
     defs[task] = d
   end
   if d.version ~= version then return end
+  typed('hash', k_stats(task))
   local allowed, later = allowance(d)
   soonest(later)
   if allowed == 0 then return end

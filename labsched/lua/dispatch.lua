@@ -9,9 +9,9 @@
 -- Returns {'ok', now, per task 'ok' | 'stale' | 'early'} | {'refused', 'dispatch', why}.
 local me, inc, epoch, scope, locking = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 local stale = stale_epoch(inc, epoch)
-if not stale and not redis.call('ZSCORE', k_leases, inc) then stale = 'incarnation' end
 if stale then return refuse('dispatch', stale, '', inc, me, epoch) end
 local field = scope == '' and 'watermark' or 'watermark@' .. scope
+typed('zset', k_due(scope))
 local reply, plans, at = {'ok', num(now)}, {}, 6
 
 local function read_plan()
@@ -19,6 +19,7 @@ local function read_plan()
     left = ARGV[at + 6], fires = {}, skips = {}}
   local rev, fires, skips = ARGV[at + 1], tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
   at = at + 9
+  typed('hash', k_task(p.task))
   local d = redis.call('HMGET', k_task(p.task), 'rev', field, 'status', 'overlap', 'slots', 'buffered', 'prio', 'backlog',
     'max_backlog', 'catch_up', 'last')
   p.verdict = 'ok'
@@ -29,6 +30,7 @@ local function read_plan()
     local id = p.task .. '@' .. slot .. (locking and '' or '#' .. me)
     if tonumber(slot) > now or tonumber(due) > now then p.verdict = 'early' end
     p.fires[#p.fires + 1] = {slot = slot, due = due, id = id, exists = redis.call('EXISTS', k_x(id)) == 1}
+    typed('hash', k_x(id))
     at = at + 2
   end
   for _ = 1, skips do
@@ -37,6 +39,15 @@ local function read_plan()
   end
   p.overlap, p.slots, p.buffered, p.prio, p.backlog, p.most, p.last = d[4], tonumber(d[5] or '0'), d[6] or '', d[7],
     tonumber(d[8] or '0'), tonumber(d[9] or '0'), d[11] or ''
+  if p.verdict == 'ok' and fires > 0 then
+    typed('zset', k_bytask(p.task))
+    check_queue(p.task, p.prio)
+    check_end(p.task, '1')
+    if p.last ~= '' then
+      typed('hash', k_x(p.last))
+      check_queue(p.task, redis.call('HGET', k_x(p.last), 'prio') or '')
+    end
+  end
   return p
 end
 
@@ -105,20 +116,23 @@ end
 
 local function fire(p, f)
   if f.exists then return end
-  if p.backlog >= p.most then return skipped(p.task, f.id, f.slot, f.slot, '1', 'backlog') end
-  if p.overlap ~= 'ALLOW' and p.slots > 0 then
-    if p.overlap == 'SKIP' then return skipped(p.task, f.id, f.slot, f.slot, '1', 'overlap') end
+  local waits = p.overlap ~= 'ALLOW' and p.slots > 0
+  if waits and p.overlap == 'SKIP' then return skipped(p.task, f.id, f.slot, f.slot, '1', 'overlap') end
+  -- What takes the place of another adds nothing to the backlog.
+  if p.backlog >= p.most and not (waits and p.buffered ~= '') then
+    return skipped(p.task, f.id, f.slot, f.slot, '1', 'backlog')
+  end
+  if waits then
     replace_buffered(p, f)
     if p.overlap == 'CANCEL_OTHER' then cancel_running(p) end
   else
     make(p, f, 'READY', ',"priority":"' .. p.prio .. '","source":"schedule","by":' .. cjson.encode(me))
     redis.call('HSET', k_task(p.task), 'last', f.id)
     redis.call('HINCRBY', k_task(p.task), 'slots', 1)
-    p.backlog = p.backlog + 1
     queue_ready(p.task, p.prio, {f.id}, take(1))
   end
-  local state = redis.call('HMGET', k_task(p.task), 'slots', 'buffered', 'last')
-  p.slots, p.buffered, p.last = tonumber(state[1] or '0'), state[2] or '', state[3] or ''
+  local state = redis.call('HMGET', k_task(p.task), 'slots', 'buffered', 'last', 'backlog')
+  p.slots, p.buffered, p.last, p.backlog = tonumber(state[1] or '0'), state[2] or '', state[3] or '', tonumber(state[4])
 end
 
 for _, p in ipairs(plans) do

@@ -1,4 +1,4 @@
--- include: token event
+-- include: token event post
 -- An instance stops claiming; asked by itself (SIGTERM) or by an operator.
 -- KEYS: namespace. ARGV: name, incarnation ('' = whoever has the name now).
 -- Returns 'ok' (also when it drains already) | 'unknown'.
@@ -9,5 +9,5 @@ take(1)
 redis.call('HSET', k_inst(inc), 'state', 'DRAINING')
 redis.call('ZREM', k_idle, inc)
 event('INSTANCE_DRAINING', '', '', '', inc, ARGV[1], '', '{}')
-redis.call('RPUSH', k_box(inc), 'drain')
+post(inc, 'drain')
 return 'ok'

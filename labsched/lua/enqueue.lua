@@ -10,11 +10,16 @@ local priority = ARGV[3] ~= '' and ARGV[3] or def[2]
 local fresh, seen = {}, {}
 for i = 5, #ARGV, 3 do
   local id = ARGV[i]
-  if not seen[id] and redis.call('EXISTS', k_x(id)) == 0 then
+  local found = redis.call('TYPE', k_x(id))['ok']
+  if found == 'none' then
+    if not seen[id] then fresh[#fresh + 1] = i end
     seen[id] = true
-    fresh[#fresh + 1] = i
+  elseif found ~= 'hash' then
+    typed('hash', k_x(id))
   end
 end
+typed('zset', k_bytask(task))
+check_queue(task, priority)
 if #fresh == 0 then return {'ok', 0, num(now)} end
 local backlog = tonumber(def[3] or '0')
 if backlog + #fresh > tonumber(def[4]) then return {'full', num(backlog), def[4]} end

@@ -22,6 +22,7 @@ for i = 2, #ARGV, 8 do
     if x.state == 'RUNNING' and not seen[id] then
       if (to == 'RETRYING' or to == 'READY') and x.cancel == '1' then to = 'CANCELLED' end
       assert(LEGAL['RUNNING>' .. to], to)
+      check_attempt(x)
       seen[id] = true
       accepted[#accepted + 1] = {id = id, x = x, to = to, at = i}
     end

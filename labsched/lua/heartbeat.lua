@@ -7,6 +7,7 @@ local lease = redis.call('ZSCORE', k_leases, inc)
 if not lease or tonumber(lease) <= now then
   return refuse('heartbeat', lease and 'expired' or 'incarnation', '', inc, name, '')
 end
+typed('hash', k_inst(inc))
 local work = '0'
 for _, priority in ipairs({'high', 'normal', 'low'}) do
   for _, task in ipairs(redis.call('ZRANGE', k_turn(priority), 0, 63)) do

@@ -9,6 +9,11 @@ if old and redis.call('HGET', k_inst(old), 'join') == nonce then
   redis.call('ZADD', k_leases, num(now + lease_ms), old)
   return {old, num(now)}
 end
+if old then check_held(old) end
+if scope ~= '' then
+  typed('zset', k_due(scope))
+  for _, task in ipairs(redis.call('SMEMBERS', k_tasks)) do typed('hash', k_task(task)) end
+end
 local inc = num(take(1))
 if old then
   bury(old, 'superseded')
@@ -26,10 +31,8 @@ redis.call('ZADD', k_leases, num(now + lease_ms), inc)
 if scope ~= '' then
   redis.call('SADD', k_scopes, scope)
   for _, task in ipairs(redis.call('SMEMBERS', k_tasks)) do
-    if redis.call('HGET', k_task(task), 'status') == 'ACTIVE' then
-      redis.call('HSET', k_task(task), 'watermark@' .. scope, num(now))
-      redis.call('ZADD', k_due(scope), num(now), task)
-    end
+    redis.call('HSET', k_task(task), 'watermark@' .. scope, num(now))
+    if redis.call('HGET', k_task(task), 'status') == 'ACTIVE' then redis.call('ZADD', k_due(scope), num(now), task) end
   end
 end
 event('INSTANCE_JOINED', '', '', '', inc, name, '', ARGV[5])

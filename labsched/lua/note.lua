@@ -5,6 +5,7 @@
 local id, token = ARGV[2], ARGV[3]
 local x = redis.call('HMGET', k_x(id), 'token', 'state')
 if x[1] ~= token then return refuse('note', 'token', id, token, ARGV[1], '') end
+typed('list', k_log(id))
 take(1)
 if ARGV[4] ~= '' then redis.call('HSET', k_x(id), 'prog', ARGV[4]) end
 if #ARGV > 5 then

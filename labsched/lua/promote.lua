@@ -7,6 +7,7 @@ if stale then return refuse('dispatch', stale, '', ARGV[2], ARGV[1], ARGV[3]) en
 local due, todo = redis.call('ZRANGEBYSCORE', k_timers, '-inf', num(now), 'LIMIT', 0, ARGV[4]), {}
 for _, id in ipairs(due) do
   local x = redis.call('HMGET', k_x(id), 'state', 'task', 'prio')
+  if x[1] then check_queue(x[2], x[3]) end
   todo[#todo + 1] = {id = id, state = x[1] or '', task = x[2], prio = x[3]}
 end
 if #todo > 0 then take(1) end

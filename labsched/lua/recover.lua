@@ -8,6 +8,8 @@ local limit, count = ARGV[4], 0
 local dead = redis.call('ZRANGEBYSCORE', k_leases, '-inf', num(now), 'LIMIT', 0, limit)
 local overdue = redis.call('ZRANGEBYSCORE', k_state('RUNNING'), '-inf', num(now), 'LIMIT', 0, limit)
 if #dead + #overdue > 0 then
+  for _, inc in ipairs(dead) do check_held(inc) end
+  for _, id in ipairs(overdue) do check_attempt(load(id)) end
   take(1)
   for _, inc in ipairs(dead) do
     count = count + redis.call('SCARD', k_held(inc))
@@ -18,6 +20,9 @@ if #dead + #overdue > 0 then
     if lost(id, 'hard-end') then
       count = count + 1
       if redis.call('ZSCORE', k_leases, inc) then post(inc, 'revoked ' .. token .. ' ' .. id) end
+    else
+      -- Just lost with its instance, or its record was deleted by hand: it must not be overdue for ever.
+      redis.call('ZREM', k_state('RUNNING'), id)
     end
   end
 end

@@ -5,10 +5,14 @@ local id = ARGV[1]
 local x = load(id)
 if x.state == '' then return 'unknown' end
 if not (LEGAL[x.state .. '>READY'] and (x.state == 'FAILED' or x.state == 'DEAD')) then return x.state end
+check_queue(x.task, x.prio)
 local seq = take(1)
 redis.call('ZREM', k_state(x.state), id)
 redis.call('HSET', k_x(id), 'state', 'READY', 'losses', 0, 'fails', 0, 'token', '', 'ended', '', 'reason', '', 'cancel', '',
   'turn', '', 'lock', '0')
+-- It is alive again, so its events must stay (trim.lua).
+local settled = redis.call('HGET', k_meta, 'settled')
+if tonumber(settled or '') and tonumber(x.created) < tonumber(settled) then redis.call('HSET', k_meta, 'settled', x.created) end
 event('READY', x.task, id, '', '', '', '', '{"source":"requeue"}')
 queue_ready(x.task, x.prio, {id}, seq)
 return 'ok'

@@ -27,7 +27,7 @@ def open_fake(
     if data_dir is not None:
         raise ConfigError('redis url "fake" keeps no data: data_dir cannot be set')
     server = _servers.setdefault(url, FakeServer())
-    return Opened(_client(server), _client(server), url)
+    return Opened(_client(server), _client(server), url, trusted=True)
 
 
 def forget(url: str = "fake") -> None:

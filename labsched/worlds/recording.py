@@ -14,17 +14,19 @@ import tempfile
 import zlib
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from ..errors import ConfigError
-from ..model import Event, State
+from ..model import Event
 from .checks import run
 from .checks.capacity import Capacity
-from .checks.facts import Facts, id_key
+from .checks.facts import Facts
 from .checks.health import Health
+from .checks.nouns import id_key
 from .checks.result import Report
+from .checks.shapes import check_shapes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +183,7 @@ def load(path: str | os.PathLike[str]) -> Recording:
         )
     try:
         rec = msgspec.json.decode(head.recording, type=Recording)
-        _check_shapes(rec)
+        check_shapes(rec)
     except (msgspec.MsgspecError, ValueError) as error:
         raise ConfigError(f"recording {path} is damaged: {error}") from None
     return rec
@@ -191,59 +193,6 @@ class _Head(msgspec.Struct):
     format: str
     version: int
     recording: msgspec.Raw
-
-
-class _Held(TypedDict):
-    owner: str
-    token: int
-    until: int
-
-
-class _Member(TypedDict):
-    incarnation: int
-
-
-class _Leads(TypedDict):
-    instance: str
-    epoch: int
-    until: int
-
-
-class _Run(TypedDict):
-    state: State
-    task: str
-
-
-class _Snapshot(TypedDict, total=False):
-    """What checks rely on in a snapshot; more may be in it."""
-
-    executions: dict[str, _Run]
-    tasks: dict[str, dict[str, Any]]
-    locks: dict[str, _Held]
-    leader: _Leads | None
-    instances: dict[str, _Member]
-    at: int
-    last_event: str | None
-
-
-class _Fault(TypedDict):
-    at: float
-    kind: str
-
-
-class _Entry(TypedDict):
-    kind: str
-    mono: float
-
-
-def _check_shapes(rec: Recording) -> None:
-    """Wrong shapes are refused at the door, or a check would fail in its middle."""
-    msgspec.convert(rec.snapshot, _Snapshot)
-    msgspec.convert(rec.final or {}, _Snapshot)
-    msgspec.convert(rec.fault_log, list[_Fault])
-    msgspec.convert(rec.journals, list[_Entry])
-    for event in rec.history:
-        id_key(event.id)
 
 
 def _semantic(data: Any) -> Any:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ...worlds.checks.facts import Life, Reign, Try
+from ...errors import ConfigError
 from ...worlds.checks.health import Span, is_server, spans
+from ...worlds.checks.nouns import Life, Reign, Run, Try
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,11 @@ class Bar(msgspec.Struct, kw_only=True):
     duplicate: bool = False
     label: str = ""
 
+    @property
+    def acted(self) -> float:
+        """Until when its holder could act."""
+        return self.end if self.halt is None else self.halt
+
 
 _DTYPES = {
     "band": "string", "kind": "string", "start": "float64", "end": "float64", "halt": "float64", "row": "int64",
@@ -58,25 +64,31 @@ def frame(bars: Iterable[Bar]) -> pd.DataFrame:
 
     rows = list(bars)
     columns: dict[str, Any] = {
-        name: pd.Series([getattr(bar, name) for bar in rows], dtype=dtype)  # type: ignore[call-overload]
-        for name, dtype in _DTYPES.items()
+        name: pd.Series([getattr(bar, name) for bar in rows], dtype=dtype) for name, dtype in _DTYPES.items()
     }
     return pd.DataFrame(columns)
 
 
 class Reading:
-    """The bars of one recording, by kind, before anything is packed or merged."""
+    """The bars of one recording from `start` to `end` (seconds), by kind, before anything is packed or merged."""
 
-    def __init__(self, rec: Recording) -> None:
+    def __init__(self, rec: Recording, start: float = 0.0, end: float | None = None) -> None:
         self.rec, self.facts = rec, rec.facts
-        self.span = max(rec.ended - rec.started, 0.001)
+        self.lasted = max(rec.ended - rec.started, 0.001)
+        self.start, self.end = max(start, 0.0), self.lasted if end is None else min(end, self.lasted)
+        if not self.start < self.end:
+            raise ConfigError(
+                f"nothing lies between start {start:g} s and end {self.end:g} s of a recording of {self.lasted:g} s"
+            )
+        self.span = self.end - self.start
         self.faults = spans(rec.fault_log)
         self.attempts = [self._attempt(tried) for tried in self.facts.tries]
-        self.alive = [self._alive(life) for life in self.facts.lives]
-        self.leaders = [self._leader(reign, n) for n, reign in enumerate(self.facts.reigns, 1)]
-        self.locks = list(self._locks())
-        self.marks = [bar for fault in rec.fault_log for bar in self._mark(fault)]
         self._ring_duplicates()
+        self.attempts = self._seen(self.attempts)
+        self.alive = self._seen(self._alive(life) for life in self.facts.lives)
+        self.leaders = self._seen(self._leader(reign, n) for n, reign in enumerate(self.facts.reigns, 1))
+        self.locks = self._seen(self._locks())
+        self.marks = self._seen(bar for fault in rec.fault_log for bar in self._mark(fault))
 
     @property
     def instances(self) -> list[str]:
@@ -90,7 +102,20 @@ class Reading:
 
     def seconds(self, at_ms: float | None) -> float:
         """Seconds since the beginning, within the recording; its end for what had none."""
-        return self.span if at_ms is None else min(max((at_ms - self.facts.start) / 1000, 0.0), self.span)
+        return self.lasted if at_ms is None else min(max((at_ms - self.facts.start) / 1000, 0.0), self.lasted)
+
+    def _seen(self, bars: Iterable[Bar]) -> list[Bar]:
+        """Those that meet the stretch to be drawn. They keep their true times: the axes cut them."""
+        return [bar for bar in bars if bar.start <= self.end and bar.end >= self.start]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The executions that were not over when the stretch began, and existed before it ended."""
+        return [
+            run for run in self.facts.runs.values()
+            if (run.ended is None or (run.last and self.seconds(run.ended) >= self.start))
+            and self.seconds(run.created) <= self.end
+        ]  # fmt: skip
 
     def _attempt(self, tried: Try) -> Bar:
         hit = self._hit(tried.instance, tried.started, tried.ended, STOPS)
@@ -110,7 +135,8 @@ class Reading:
 
     def _leader(self, reign: Reign, number: int) -> Bar:
         hit = self._hit(reign.instance, reign.elected, reign.ended, STOPS | {"partition"})
-        if hit is not None and hit.kind != "kill" and hit.end is not None and hit.end < (reign.ended or self.facts.end):
+        over = reign.ended or self.facts.end
+        if hit is not None and hit.kind != "kill" and hit.end is not None and hit.end < over:
             hit = None  # it came back in time and went on leading
         return Bar(
             band=LEADERS, kind="leader", start=self.seconds(reign.elected), end=self.seconds(reign.ended),
@@ -147,7 +173,8 @@ class Reading:
             )  # fmt: skip
             yield bar
             if over < end:
-                yield msgspec.structs.replace(bar, kind="rest", start=bar.end, end=self.seconds(end), halt=None)
+                rest = {"kind": "rest", "start": bar.end, "end": self.seconds(end), "halt": None}
+                yield msgspec.structs.replace(bar, **rest)
 
     def _mark(self, fault: dict[str, Any]) -> Iterator[Bar]:
         if fault["kind"] in _CURES:
@@ -166,7 +193,8 @@ class Reading:
     def _ring_duplicates(self) -> None:
         """One slot that ran as several executions, or one execution whose success was counted twice."""
         ran = {bar.execution for bar in self.attempts}
-        slots = Counter((run.task, run.slot) for run in self.facts.runs.values() if run.slot and run.id in ran)
+        runs = [run for run in self.facts.runs.values() if run.slot and run.id in ran]
+        slots = Counter((run.task, run.slot) for run in runs)
         wins = Counter(bar.execution for bar in self.attempts if bar.outcome == "SUCCEEDED")
         for bar in self.attempts:
             run = self.facts.runs[bar.execution or ""]
@@ -176,16 +204,19 @@ class Reading:
 def merged(bars: list[Bar], least: float, longest: float) -> list[Bar]:
     """Plain successes of one task in one lane that lie closer than `least` seconds, drawn as one bar of `count`.
 
-    No such bar becomes longer than `longest`. What failed, was lost, retried or doubled stays on its own.
+    They must begin within the same stretch of `longest` seconds, and be shorter than that. What failed, was lost,
+    retried or doubled stays on its own.
     """
     done: list[Bar] = []
     open_: dict[tuple[str, str | None], Bar] = {}
     for bar in sorted(bars, key=lambda bar: bar.start):
-        if bar.outcome != "SUCCEEDED" or bar.attempt != 1 or bar.duplicate:
+        plain = bar.outcome == "SUCCEEDED" and bar.attempt == 1 and not bar.duplicate
+        if not plain or bar.end - bar.start > longest:
             done.append(bar)
             continue
         last = open_.get((bar.band, bar.task))
-        if last is not None and bar.start <= last.end + least and max(bar.end, last.end) - last.start <= longest:
+        together = last is not None and last.start // longest == bar.start // longest
+        if together and last is not None and bar.start <= last.end + least:
             last.end, last.count = max(last.end, bar.end), last.count + bar.count
             last.execution = last.token = None
         else:
@@ -194,11 +225,13 @@ def merged(bars: list[Bar], least: float, longest: float) -> list[Bar]:
     return sorted(done, key=lambda bar: bar.start)
 
 
-def pack(bars: Iterable[Bar], least: float) -> int:
-    """Give each bar the first row of its lane that is free, counting none as shorter than `least`. Rows used."""
+def pack(bars: Iterable[Bar], least: float, first: int = 0) -> int:
+    """Give each bar the first row, from `first` on, that is free; none counts as shorter than `least`. Rows used."""
     ends: list[float] = []
     for bar in sorted(bars, key=lambda bar: (bar.start, bar.token or 0)):
         free = next((row for row, end in enumerate(ends) if end <= bar.start), len(ends))
-        ends[free:] = [max(bar.end, bar.start + least), *ends[free + 1 :]]
-        bar.row = free
+        # Merged bars stand end to end and overlap by parts of a run, which nobody can see.
+        end = bar.end - least if bar.count > 1 else bar.end
+        ends[free:] = [max(end, bar.start + least), *ends[free + 1 :]]
+        bar.row = first + free
     return len(ends)

@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-BLACK, GREY, PALE, ABSENT = "#1a1a1a", "#6b6b6b", "#f4f4f2", "#dedede"
-TROUBLE = "#D55E00"  # vermilion
-CALM = "#009E73"
+Look = dict[str, Any]
+
+BLACK, GREY = "#1a1a1a", "#6b6b6b"
+TROUBLE, CALM, BLUE = "#D55E00", "#009E73", "#0072B2"  # vermilion, bluish green, blue
 
 
 class TaskInk(msgspec.Struct, frozen=True):
@@ -23,7 +24,7 @@ class TaskInk(msgspec.Struct, frozen=True):
     marker: str
 
 
-_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#BBBBBB")
+_COLOURS = ("#56B4E9", "#E69F00", CALM, "#CC79A7", "#F0E442", BLUE, "#BBBBBB")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "----", "oo", "++", "||||")
 _MARKERS = ("o", "s", "^", "D", "p", "v", "P", "h", "X")
 
@@ -50,8 +51,21 @@ BADGES = {
     "LOST": Badge("?", BLACK, "lost: its instance fell silent"),
     "CANCELLED": Badge("–", GREY, "cancelled"),
     "RETURNED": Badge("«", GREY, "handed back"),
-    "RUNNING": Badge("›", "#0072B2", "still running"),
+    "RUNNING": Badge("›", BLUE, "still running"),
 }
+
+# The ground of an instance's lane: no such member, and a member.
+ABSENT: Look = {"facecolor": "#dedede", "edgecolor": "none", "zorder": 0.2}
+MEMBER: Look = {"facecolor": "#f4f4f2", "edgecolor": "none", "zorder": 0.3}
+
+LEADS: Look = {"facecolor": "#3d3d3d", "edgecolor": BLACK, "zorder": 3}
+LEADS_STRIP: Look = {"facecolor": "#3d3d3d", "edgecolor": "none", "zorder": 2}
+LOCKED: Look = {"facecolor": "#8c8c8c", "edgecolor": BLACK, "linewidth": 0.6, "zorder": 3}
+REST: Look = {"facecolor": "white", "edgecolor": BLACK, "linewidth": 0.6, "linestyle": ":", "zorder": 3}
+RUNS_OUT: Look = {"facecolor": "white", "edgecolor": "#888888", "hatch": "////", "zorder": 3}
+UNKNOWN: Look = {"facecolor": "white", "linestyle": "--", "linewidth": 1.4, "zorder": 2.9}
+RING: Look = {"facecolor": "none", "edgecolor": TROUBLE, "linewidth": 2.2}
+ON_WHITE: Look = {"facecolor": "white", "alpha": 0.88, "edgecolor": "none", "pad": 1.0}
 
 # kind of fault -> marker and colour of its moment, and the word for the legend
 MOMENTS: dict[str, tuple[str, str, str]] = {
@@ -62,9 +76,9 @@ MOMENTS: dict[str, tuple[str, str, str]] = {
     "stop": ("v", GREY, "told to stop (SIGTERM)"),
 }
 # kind of fault -> look of its stretch, and the word for the legend
-STRETCHES: dict[str, tuple[dict[str, Any], str]] = {
+STRETCHES: dict[str, tuple[Look, str]] = {
     "pause": ({"facecolor": "#ece3f0", "hatch": "\\\\", "edgecolor": "#8a6d99"}, "paused: runs no code"),
     "partition": ({"facecolor": "#fbe9dd", "hatch": "xx", "edgecolor": "#c98f66"}, "cut off from the server"),
 }
-OTHER_STRETCH: dict[str, Any] = {"facecolor": "#eef3dd", "hatch": "..", "edgecolor": "#93a35c"}
-SERVER_STRETCH: dict[str, Any] = {"facecolor": "#fbe9dd", "hatch": "//", "edgecolor": TROUBLE}
+OTHER_STRETCH: Look = {"facecolor": "#eef3dd", "hatch": "..", "edgecolor": "#93a35c"}
+SERVER_STRETCH: Look = {"facecolor": "#fbe9dd", "hatch": "//", "edgecolor": TROUBLE, "alpha": 0.5}

@@ -9,11 +9,12 @@ from .bars import LEADERS, SERVER, Bar, Reading, merged, pack
 WIDTH, LEFT, RIGHT = 11.5, 1.75, 0.3  # inches: the whole picture, and what lane names and air take
 AXIS = WIDTH - LEFT - RIGHT
 LABEL_ROW = 0.19  # inches of one line of fault labels
-AIR = 0.08  # inches above and below the rows of a lane
 SHORTEST = 0.10  # inches: the size of a marker, and so the shortest bar that does not overlap the next
 MANY = 600  # attempts, above which those too close to tell apart are drawn as one
 MOST_LOCKS = 8
-_LETTER = 0.073  # inches per letter of a label, about
+_TASKS_APART = 8
+_MARK = 0.28  # inches: the sign of a fault beside its label, and air
+_LETTER = 0.07  # inches per letter of a label, about
 
 
 class Lane(msgspec.Struct):
@@ -27,11 +28,12 @@ class Lane(msgspec.Struct):
     row_height: float
     bars: list[Bar] = []
     label_rows: list[tuple[Bar, int]] = []
+    air: float = 0.08  # inches above and below the rows
     hidden: int = 0  # locks that found no room; on the last lock lane
 
     @property
     def height(self) -> float:
-        return self.head + self.rows * self.row_height + 2 * AIR
+        return self.head + self.rows * self.row_height + 2 * self.air
 
     @property
     def bottom(self) -> float:
@@ -39,7 +41,7 @@ class Lane(msgspec.Struct):
 
     def y(self, row: int) -> float:
         """The top of a row."""
-        return self.top + self.head + AIR + row * self.row_height
+        return self.top + self.head + self.air + row * self.row_height
 
 
 class Layout:
@@ -49,7 +51,8 @@ class Layout:
         self.read = read
         self.inch = read.span / AXIS  # seconds per inch
         attempts = read.attempts
-        if len(attempts) > MANY:
+        self.dense = len(attempts) > MANY
+        if self.dense:
             attempts = merged(attempts, SHORTEST * self.inch, read.span / 25)
         self.attempts = attempts
         rows = {name: self._pack([bar for bar in attempts if bar.band == name]) for name in read.instances}
@@ -64,15 +67,24 @@ class Layout:
             self._add_instance(name, rows[name])
         self._add_locks()
 
-    def wide(self, bar: Bar, letters: int) -> bool:
-        """Whether a label of so many letters fits into the bar."""
-        return bar.end - bar.start > (letters * _LETTER + 0.08) * self.inch
+    def fits(self, span: float, text: str, size: float) -> bool:
+        """Whether a text of that font size fits into so many seconds."""
+        return span > (len(text) * _LETTER * size / 9 + 0.06) * self.inch
 
     def _pack(self, bars: list[Bar]) -> int:
-        return max(1, pack(bars, SHORTEST * self.inch))
+        """Rows that the attempts of one lane take; when there are very many, each task has rows of its own."""
+        tasks = sorted({bar.task or "" for bar in bars}) if self.dense else []
+        if not 1 < len(tasks) <= _TASKS_APART:
+            return max(1, pack(bars, SHORTEST * self.inch))
+        rows = 0
+        for task in tasks:
+            rows += pack([bar for bar in bars if bar.task == task], SHORTEST * self.inch, rows)
+        return rows
 
-    def _add(self, name: str, kind: str, head: float, rows: int, height: float, bars: list[Bar]) -> Lane:
-        lane = Lane(name, kind, self.height, head, rows, height, bars)
+    def _add(
+        self, name: str, kind: str, head: float, rows: int, height: float, bars: list[Bar], air: float = 0.08
+    ) -> Lane:
+        lane = Lane(name, kind, self.height, head, rows, height, bars, air=air)
         self.lanes.append(lane)
         self.height = lane.bottom
         return lane
@@ -103,9 +115,11 @@ class Layout:
 
     def label_span(self, mark: Bar) -> tuple[float, float]:
         """Where a fault's label begins, right of its mark or else left of it, and how long it is; seconds."""
-        width = (len(fault_label(mark)) * _LETTER + 0.15) * self.inch
-        start = mark.start if mark.start + width < self.read.span + RIGHT * self.inch else mark.start - width
-        return max(0.0, start), width
+        width = (len(fault_label(mark)) * _LETTER + _MARK) * self.inch
+        start = max(mark.start, self.read.start)
+        if start + width > self.read.end + RIGHT * self.inch:
+            start = mark.start - width
+        return max(self.read.start, start), width
 
     def _add_locks(self) -> None:
         names: dict[str, int] = {}
@@ -114,7 +128,7 @@ class Layout:
         # Locks that somebody named say more than the locks that tasks take for each run.
         wanted = sorted(names, key=lambda name: (name.startswith("task:"), -names[name], name))
         for name in wanted[:MOST_LOCKS]:
-            self._add(name, "lock", 0.0, 1, 0.17, [bar for bar in self.read.locks if bar.band == name])
+            self._add(name, "lock", 0.0, 1, 0.17, [bar for bar in self.read.locks if bar.band == name], 0.045)
         if self.lanes and len(wanted) > MOST_LOCKS:
             self.lanes[-1].hidden = len(wanted) - MOST_LOCKS
 

@@ -10,11 +10,29 @@ from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ..figures import plain
 from .bars import SERVER, Bar, Reading
-from .ink import BADGES, BLACK, MOMENTS, OTHER_STRETCH, PALE, SERVER_STRETCH, STRETCHES, TROUBLE, TaskInk, inks
+from .ink import (
+    BADGES,
+    BLACK,
+    GREY,
+    LEADS,
+    LOCKED,
+    MOMENTS,
+    OTHER_STRETCH,
+    REST,
+    RING,
+    RUNS_OUT,
+    SERVER_STRETCH,
+    STRETCHES,
+    UNKNOWN,
+    TaskInk,
+    inks,
+)  # fmt: skip
 from .layout import WIDTH, Layout
+from .words import short
 
-_ABOVE, _ROW, _GAP = 0.68, 0.225, 0.1  # inches: the axis and its title, one row of entries, air below them
+_ABOVE, _ROW, _GAP = 0.62, 0.225, 0.1  # inches: the axis and its title, one row of entries, air below them
 _COLUMNS = 4
 _MOST_TASKS = 16
 
@@ -22,90 +40,92 @@ Entry = tuple[Any, str]
 
 
 def legend_height(read: Reading, layout: Layout) -> float:
-    """Inches that the key needs."""
-    tasks, marks = _tasks(inks(read.tasks)), list(_marks(layout))
-    return _ABOVE + sum(_ROW * _rows(entries) + _GAP for entries in (tasks, marks) if entries)
+    """Inches that axis title and key need."""
+    return _ABOVE + sum(_ROW * _rows(part) + _GAP for part in _parts(layout, inks(read.tasks)))
 
 
 def legend(picture: Figure, read: Reading, layout: Layout, ink: dict[str, TaskInk], below: float) -> None:
     """Tasks first, then signs, under the axis; `below` is the height of that space in inches."""
     top, height = below - _ABOVE, picture.get_size_inches()[1]
-    for entries in (_tasks(ink), list(_marks(layout))):
-        if not entries:
-            continue
-        picture.legend(
-            [entry[0] for entry in entries], [entry[1] for entry in entries], loc="upper left",
-            bbox_to_anchor=(0.1 / WIDTH, top / height), ncols=_COLUMNS, frameon=False, fontsize=10, borderpad=0,
-            borderaxespad=0, labelspacing=0.55, columnspacing=1.6, handlelength=2.2, handleheight=1.1,
-            handler_map={tuple: HandlerTuple(ndivide=1)},
-        )  # fmt: skip
-        top -= _ROW * _rows(entries) + _GAP
+    look: dict[str, Any] = {
+        "frameon": False,
+        "fontsize": 10,
+        "borderpad": 0,
+        "borderaxespad": 0,
+        "loc": "upper left",
+    }
+    look |= {
+        "labelspacing": 0.55,
+        "columnspacing": 1.6,
+        "handlelength": 2.2,
+        "handleheight": 1.1,
+        "ncols": _COLUMNS,
+    }
+    for part in _parts(layout, ink):
+        handles, labels = [entry[0] for entry in part], [plain(entry[1]) for entry in part]
+        place = (0.1 / WIDTH, top / height)
+        side_by_side = {tuple: HandlerTuple(ndivide=1)}
+        picture.legend(handles, labels, bbox_to_anchor=place, handler_map=side_by_side, **look)
+        top -= _ROW * _rows(part) + _GAP
+
+
+def _parts(layout: Layout, ink: dict[str, TaskInk]) -> list[list[Entry]]:
+    return [part for part in (list(_tasks(ink)), list(_signs(layout))) if part]
 
 
 def _rows(entries: list[Entry]) -> int:
     return -(-len(entries) // _COLUMNS)
 
 
-def _tasks(ink: dict[str, TaskInk]) -> list[Entry]:
-    entries: list[Entry] = [
-        (
-            (
-                Patch(facecolor=look.colour, edgecolor=BLACK, hatch=look.hatch or None, linewidth=0.6),
-                _sign(look.marker, look.colour, 7, BLACK, 0.7),
-            ),
-            task if len(task) <= 26 else f"{task[:25]}…",
-        )
-        for task, look in list(ink.items())[:_MOST_TASKS]
-    ]
+def _tasks(ink: dict[str, TaskInk]) -> Iterator[Entry]:
+    for task, look in list(ink.items())[:_MOST_TASKS]:
+        patch = Patch(facecolor=look.colour, edgecolor=BLACK, hatch=look.hatch or None, linewidth=0.6)
+        yield (patch, _sign(look.marker, look.colour, 7, BLACK, 0.7)), short(task, 26)
     if len(ink) > _MOST_TASKS:
-        entries.append((Patch(facecolor="none", edgecolor="none"), f"and {len(ink) - _MOST_TASKS} more tasks"))
-    return entries
+        yield Patch(facecolor="none", edgecolor="none"), f"and {len(ink) - _MOST_TASKS} more tasks"
 
 
-def _marks(layout: Layout) -> Iterator[Entry]:
+def _signs(layout: Layout) -> Iterator[Entry]:
     bars = layout.bars
-    outcomes = {bar.outcome for bar in bars if bar.kind == "attempt"}
+    attempts, halted = [b for b in bars if b.kind == "attempt"], {b.kind for b in bars if b.halt is not None}
     for outcome, badge in BADGES.items():
-        if outcome in outcomes:
-            yield (_sign("o", badge.colour, 11, "white", 0.9), _sign(f"${badge.sign}$", "white", 6, "white", 0.2)), badge.meaning
-    if any((bar.attempt or 1) > 1 for bar in bars if bar.kind == "attempt"):
+        if any(bar.outcome == outcome for bar in attempts):
+            disc, sign = (
+                _sign("o", badge.colour, 11, "white", 0.9),
+                _sign(f"${badge.sign}$", "white", 6, "white", 0.2),
+            )
+            yield (disc, sign), badge.meaning
+    if any((bar.attempt or 1) > 1 for bar in attempts):
         yield _sign("$↻2$", BLACK, 13, BLACK, 0.2), "second attempt, and so on"
-    if any(bar.duplicate for bar in bars):
-        yield Patch(facecolor="none", edgecolor=TROUBLE, linewidth=2.2), "one slot, run more than once"
-    if any(bar.count > 1 for bar in bars):
+    if any(bar.duplicate for bar in attempts):
+        yield Patch(**RING), "one slot, run more than once"
+    if any(bar.count > 1 for bar in attempts):
         yield _sign("$×9$", BLACK, 15, BLACK, 0.2), "so many runs, drawn as one bar"
+    if "attempt" in halted:
+        yield Patch(**(UNKNOWN | {"edgecolor": GREY})), "stopped, but nobody knows yet"
     if any(bar.kind == "leader" for bar in bars):
-        yield Patch(facecolor="#3d3d3d", edgecolor=BLACK), "leads, in its epoch #1, #2, …"
-    if any(bar.kind in ("leader", "lock") and bar.halt is not None for bar in bars):
-        yield Patch(facecolor="white", edgecolor="#888888", hatch="////"), "stopped, its lease runs out"
-    if any(bar.kind == "attempt" and bar.halt is not None for bar in bars):
-        yield Patch(facecolor="white", edgecolor="#555555", linestyle="--"), "stopped, but nobody knows yet"
+        yield Patch(**LEADS), "leads, in its epoch #1, #2, …"
     if any(bar.kind == "lock" for bar in bars):
-        yield Patch(facecolor="#8c8c8c", edgecolor=BLACK, linewidth=0.6), "lock held"
+        yield Patch(**LOCKED), "lock held, grant #1, #2, …"
+    if {"leader", "lock"} & halted:
+        yield Patch(**RUNS_OUT), "holder stopped, lease runs out"
     if any(bar.kind == "rest" for bar in bars):
-        yield Patch(facecolor="white", edgecolor=BLACK, linestyle=":"), "released, at-least-for not over"
-    yield from _faults([bar for bar in bars if bar.kind == "fault"])
+        yield Patch(**REST), "released, at-least-for not over"
+    faults = {word: handle for bar in bars if bar.kind == "fault" for handle, word in [_fault(bar)]}
+    yield from ((handle, word) for word, handle in faults.items())
 
 
-def _faults(faults: list[Bar]) -> Iterator[Entry]:
-    seen: set[str] = set()
-    for bar in faults:
-        kind = bar.outcome or ""
-        if bar.band == SERVER:
-            entry: Entry = (Patch(**SERVER_STRETCH), "server down")
-        elif kind in MOMENTS:
-            marker, colour, word = MOMENTS[kind]
-            entry = (_sign(marker, colour, 11, "white", 1.0), word)
-        else:
-            look, word = STRETCHES.get(kind, (OTHER_STRETCH, kind))
-            entry = (Patch(**look), word)
-        if entry[1] not in seen:
-            seen.add(entry[1])
-            yield entry
+def _fault(bar: Bar) -> Entry:
+    kind = bar.outcome or ""
+    if bar.band == SERVER:
+        return Patch(**SERVER_STRETCH), "server down"
+    if kind in MOMENTS:
+        marker, colour, word = MOMENTS[kind]
+        return _sign(marker, colour, 11, "white", 1.0), word
+    look, word = STRETCHES.get(kind, (OTHER_STRETCH, kind))
+    return Patch(**look), word
 
 
 def _sign(marker: str, face: str, size: float, edge: str, width: float) -> Line2D:
-    return Line2D(
-        [], [], linestyle="none", marker=marker, markersize=size, markerfacecolor=face, markeredgecolor=edge,
-        markeredgewidth=width,
-    )  # fmt: skip
+    look: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": width}
+    return Line2D([], [], linestyle="none", marker=marker, markersize=size, **look)

@@ -1,293 +1,231 @@
-"""`timeline(rec)`: one lane per instance, its attempts as bars, who led above, the locks below, faults where they hit."""
+"""`timeline(rec)`: a lane per instance with its attempts as bars, who led above, locks below, faults where they hit."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
-from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
-
 from ..figures import Picture, style
 from . import words
 from .bars import SERVER, Bar, Reading, frame
+from .brush import Brush
 from .ink import (
-    ABSENT, BADGES, BLACK, GREY, MOMENTS, OTHER_STRETCH, PALE, SERVER_STRETCH, STRETCHES, TROUBLE, Badge, inks,
+    ABSENT,
+    BADGES,
+    GREY,
+    LEADS,
+    LEADS_STRIP,
+    LOCKED,
+    MEMBER,
+    MOMENTS,
+    OTHER_STRETCH,
+    REST,
+    RUNS_OUT,
+    SERVER_STRETCH,
+    STRETCHES,
+    TROUBLE,
+    UNKNOWN,
+    Look,
+    inks,
 )  # fmt: skip
-from .layout import AIR, AXIS, LABEL_ROW, LEFT, SHORTEST, WIDTH, Lane, Layout, fault_label
+from .layout import AXIS, LABEL_ROW, LEFT, SHORTEST, WIDTH, Lane, Layout, fault_label
 from .legend import legend, legend_height
 
 if TYPE_CHECKING:
     from ...worlds.recording import Recording
 
-_MOST_BADGES = 150  # signs; beyond, discs without a sign
+_MOST_SIGNS = 150  # beyond, badges are small discs without a sign
 _MOST_MOVES = 40
+_LINE = 0.21  # inches, of the lines under the title
 
 
-def timeline(rec: Recording) -> Picture:
-    """Who ran what when, on one page. docs/pictures.md explains every sign and the columns of `.data`."""
-    read = Reading(rec)
-    layout = Layout(read)
+def timeline(rec: Recording, start: float = 0.0, end: float | None = None) -> Picture:
+    """Who ran what when, on one page; only from `start` to `end` (seconds since the recording began) if given.
+
+    docs/pictures.md explains every sign and the columns of `.data`. ConfigError when nothing lies in between.
+    """
+    read = Reading(rec, start, end)
     with style():
-        return _Drawing(read, layout).picture
+        return _Drawing(read, Layout(read)).picture
 
 
 class _Drawing:
-    """Ink on one picture. The axes count seconds to the right and inches downward."""
+    """One page: title, lanes, key."""
 
     def __init__(self, read: Reading, layout: Layout) -> None:
-        self.read, self.layout = read, layout
-        self.inks = inks(read.tasks)
-        self.crowded = sum(bar.outcome in BADGES for bar in layout.attempts) > _MOST_BADGES
-        story = words.story(read)
-        above = 0.52 + 0.21 * len(story[:3])
-        body = max(layout.height, 0.6)
-        below = legend_height(read, layout)
-        height = above + body + below
+        self.read, self.layout, self.inks = read, layout, inks(read.tasks)
+        self.crowded = sum(bar.outcome in BADGES for bar in layout.attempts) > _MOST_SIGNS
+        told = words.lines(words.story(read))
+        above, below = 0.52 + _LINE * len(told), legend_height(read, layout)
+        self.body = max(layout.height, 0.6)
+        height = above + self.body + below
         self.picture = Picture("timeline", (WIDTH, height), frame(layout.bars), words.alt(read))
-        self.axes = self.picture.add_axes((LEFT / WIDTH, below / height, AXIS / WIDTH, body / height))
-        self._frame(body)
-        self._title(story[:3], height)
+        self._axes((LEFT / WIDTH, below / height, AXIS / WIDTH, self.body / height))
+        self._title(told, height)
         for lane in layout.lanes:
             getattr(self, f"_{lane.kind}")(lane)
         self._moves()
         if not read.attempts:
-            self._say_nothing_ran(body)
+            middle = (read.start + read.end) / 2, self.body / 2
+            self.brush.text(
+                *middle, "nothing ran", plate=True, fontsize=13, style="italic", color=GREY, zorder=9
+            )
         legend(self.picture, read, layout, self.inks, below)
 
-    # The page.
-
-    def _frame(self, body: float) -> None:
-        axes = self.axes
-        axes.set_xlim(0, self.read.span)
-        axes.set_ylim(body, 0)
+    def _axes(self, place: tuple[float, float, float, float]) -> None:
+        axes = self.picture.add_axes(place)
+        axes.set_xlim(self.read.start, self.read.end)
+        axes.set_ylim(self.body, 0)
         axes.set_yticks([])
         axes.set_xlabel("seconds since the start", fontsize=11)
         axes.tick_params(axis="x", labelsize=10.5)
         axes.grid(axis="x", color="#d0d0d0", linewidth=0.6, zorder=0.5)
-        for side in ("left", "right", "top"):
-            axes.spines[side].set_visible(False)
+        axes.spines[["left", "right", "top"]].set_visible(False)
+        self.brush = Brush(axes, self.layout.inch)
 
-    def _title(self, story: list[str], height: float) -> None:
-        title = words.title(self.read)
+    def _title(self, told: list[str], height: float) -> None:
+        title, x = words.title(self.read), 0.12 / WIDTH
         size = min(13.5, 13.5 * 92 / len(title))
-        self.picture.text(0.12 / WIDTH, 1 - 0.14 / height, title, fontsize=size, weight="bold", va="top")
-        for n, line in enumerate(story):
-            self.picture.text(
-                0.12 / WIDTH, 1 - (0.44 + 0.21 * n) / height, line, fontsize=11, color="#333333", va="top"
-            )
+        self.picture.text(x, 1 - 0.14 / height, title, fontsize=size, weight="bold", va="top")
+        for n, line in enumerate(told):
+            y = 1 - (0.44 + _LINE * n) / height
+            self.picture.text(x, y, line, fontsize=11, color="#333333", va="top")
 
-    def _say_nothing_ran(self, body: float) -> None:
-        self.axes.text(
-            self.read.span / 2, body / 2, "nothing ran", fontsize=13, style="italic", color=GREY, ha="center", va="center",
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 4}, zorder=9,
-        )  # fmt: skip
-
-    def _name(self, lane: Lane, text: str, below: str = "", **look: Any) -> None:
+    def _name(self, lane: Lane, name: str, below: str = "", **look: Any) -> None:
         middle = lane.y(0) + lane.rows * lane.row_height / 2
-        x = -0.12 * self.layout.inch
-        look = {"ha": "right", "va": "center", "fontsize": 12, "clip_on": False} | look
-        self.axes.text(x, middle - (0.09 if below else 0), text, **look)
+        beside: Look = {"ha": "right", "va": "center"}
+        x = self.read.start - 0.12 * self.layout.inch
+        self.brush.text(x, middle - (0.09 if below else 0), name, **{"fontsize": 12, **beside, **look})
         if below:
-            self.axes.text(
-                x, middle + 0.09, below, ha="right", va="center", fontsize=9, color="#444444", clip_on=False
-            )
+            self.brush.text(x, middle + 0.09, below, **{"fontsize": 9, "color": "#444444", **beside})
 
-    def _box(self, start: float, end: float, top: float, height: float, **look: Any) -> None:
-        self.axes.add_patch(Rectangle((start, top), end - start, height, **({"linewidth": 0.8} | look)))
-
-    # Lanes.
+    # Bands above and below the instances.
 
     def _server(self, lane: Lane) -> None:
-        self._name(lane, "")
+        bottom = self.layout.height
         for bar in lane.bars:
-            self._box(bar.start, bar.end, 0, self.layout.height, alpha=0.5, zorder=0.8, **SERVER_STRETCH)
-            self.axes.plot(
-                [bar.start] * 2, [0, self.layout.height], color=TROUBLE, linewidth=1.4, linestyle=(0, (4, 2)), zorder=6
-            )
+            self.brush.box(bar.start, bar.end, 0, bottom, SERVER_STRETCH, zorder=0.8)
+            self.brush.line(bar.start, 0, bottom, TROUBLE, linewidth=1.4, linestyle=(0, (4, 2)))
         self._labels(lane)
 
     def _leaders(self, lane: Lane) -> None:
         self._name(lane, "leader", weight="bold")
-        y, high = lane.y(0), lane.row_height
         for bar in lane.bars:
-            acts = bar.end if bar.halt is None else bar.halt
-            self._box(bar.start, acts, y, high, facecolor="#3d3d3d", edgecolor=BLACK, zorder=3)
-            if bar.halt is not None:
-                self._box(acts, bar.end, y, high, facecolor="white", edgecolor="#888888", hatch="////", zorder=3)
-            for text in (f"{bar.label}  #{bar.rank}", f"#{bar.rank}"):
-                if self.layout.wide(msgspec.structs.replace(bar, end=acts), len(text)):
-                    middle = (bar.start + acts) / 2
-                    self.axes.text(
-                        middle, y + high / 2, text, ha="center", va="center_baseline", color="white", weight="bold", zorder=4,
-                        fontsize=10.5,
-                    )  # fmt: skip
-                    break
+            self._held(lane, bar, LEADS, 10.5)
+
+    def _lock(self, lane: Lane) -> None:
+        name = words.short(lane.name.removeprefix("task:"), 18)
+        more = f" (+{lane.hidden} more)" if lane.hidden else ""
+        self._name(lane, f"lock {name}{more}", fontsize=9)
+        for bar in lane.bars:
+            if bar.kind == "rest":
+                self.brush.box(bar.start, bar.end, lane.y(0), lane.row_height, REST)
+            else:
+                self._held(lane, bar, LOCKED, 8)
+
+    def _held(self, lane: Lane, bar: Bar, look: Look, size: float) -> None:
+        """A lease: who had it, and how long it went on when its holder could not act any more."""
+        y, high = lane.y(0), lane.row_height
+        self.brush.box(bar.start, bar.acted, y, high, look)
+        self._write(
+            bar.start, bar.acted, y + high / 2, (f"{bar.label} #{bar.rank}", f"#{bar.rank}"), size, white=True
+        )
+        if bar.halt is not None:
+            self.brush.box(bar.acted, bar.end, y, high, RUNS_OUT)
+            lasted = f"{bar.end - bar.acted:.1f} s"
+            sentence = f"nobody acts for {lasted}" if bar.kind == "leader" else ""
+            self._write(bar.acted, bar.end, y + high / 2, (sentence, lasted), size)
+
+    def _write(
+        self, start: float, end: float, y: float, texts: tuple[str, ...], size: float, *, white: bool = False
+    ) -> bool:
+        """The first text that fits between start and end; False when none does."""
+        start, end = max(start, self.read.start), min(end, self.read.end)
+        for text in filter(None, texts):
+            if self.layout.fits(end - start, text, size):
+                look: Look = {"color": "white", "weight": "bold"} if white else {"plate": True}
+                self.brush.text((start + end) / 2, y, text, fontsize=size, **look)
+                return True
+        return False
+
+    # Instances.
 
     def _instance(self, lane: Lane) -> None:
-        runs = sum(bar.count for bar in lane.bars if bar.kind == "attempt")
-        self._name(lane, lane.name, words.many(runs, "attempt"), weight="bold")
-        inner = lane.height - 0.06
-        self._box(0, self.read.span, lane.top + 0.03, inner, facecolor=ABSENT, edgecolor="none", zorder=0.2)
-        attempts = []
+        attempts = [bar for bar in lane.bars if bar.kind == "attempt"]
+        self._name(lane, lane.name, words.many(sum(bar.count for bar in attempts), "attempt"), weight="bold")
+        top, high = lane.top + 0.03, lane.height - 0.06
+        self.brush.box(self.read.start, self.read.end, top, high, ABSENT)
         for bar in lane.bars:
             if bar.kind == "alive":
-                end = bar.end if bar.halt is None else bar.halt
-                self._box(bar.start, end, lane.top + 0.03, inner, facecolor=PALE, edgecolor="none", zorder=0.3)
-            elif bar.kind == "attempt":
-                attempts.append(bar)
-            else:
+                self.brush.box(bar.start, bar.acted, top, high, MEMBER)
+            elif bar.kind == "fault":
                 self._fault(lane, bar)
         for leader in self.read.leaders:
             if leader.label == lane.name:
-                end = leader.end if leader.halt is None else leader.halt
-                self._box(leader.start, end, lane.top + 0.03, 0.04, facecolor="#3d3d3d", edgecolor="none", zorder=2)
+                self.brush.box(leader.start, leader.acted, top, 0.04, LEADS_STRIP)
         self._attempts(lane, attempts)
         self._labels(lane)
-
-    def _lock(self, lane: Lane) -> None:
-        name = lane.name.removeprefix("task:")
-        name = name if len(name) <= 18 else f"{name[:17]}…"
-        more = f" (+{lane.hidden} more)" if lane.hidden else ""
-        self._name(lane, f"lock {name}{more}", fontsize=9)
-        y, high = lane.y(0), lane.row_height
-        for bar in lane.bars:
-            look: dict[str, Any] = {"facecolor": "#8c8c8c", "edgecolor": BLACK, "linewidth": 0.6}
-            if bar.kind == "rest":
-                look |= {"facecolor": "white", "linestyle": ":"}
-            acts = bar.end if bar.halt is None else bar.halt
-            self._box(bar.start, acts, y, high, zorder=3, **look)
-            if bar.halt is not None:
-                self._box(acts, bar.end, y, high, facecolor="white", edgecolor="#888888", hatch="////", zorder=3)
-            for text in (f"{bar.label} #{bar.rank}", f"#{bar.rank}"):
-                if bar.kind == "lock" and self.layout.wide(msgspec.structs.replace(bar, end=acts), len(text)):
-                    self.axes.text(
-                        (bar.start + acts) / 2, y + high / 2, text, ha="center", va="center_baseline", fontsize=8,
-                        color="white", weight="bold", zorder=4,
-                    )  # fmt: skip
-                    break
-
-    # Attempts.
 
     def _attempts(self, lane: Lane, bars: list[Bar]) -> None:
         high = lane.row_height * 0.82
         for ink in dict.fromkeys(self.inks.values()):
             mine = [bar for bar in bars if self.inks[bar.task or ""] == ink]
-            if not mine:
-                continue
-            boxes = [Rectangle((b.start, lane.y(b.row)), self._acts(b) - b.start, high) for b in mine]
-            self.axes.add_collection(
-                PatchCollection(
-                    boxes, facecolor=ink.colour, edgecolor=BLACK, linewidth=0.6, hatch=ink.hatch or None, zorder=3
-                )
-            )
-            short = [b for b in mine if b.end - b.start < SHORTEST * self.layout.inch]
-            self.axes.plot(
-                [(b.start + b.end) / 2 for b in short], [lane.y(b.row) + high / 2 for b in short], linestyle="none",
-                marker=ink.marker, markersize=min(7.0, high * 50), markerfacecolor=ink.colour, markeredgecolor=BLACK,
-                markeredgewidth=0.7, zorder=3.5, clip_on=False,
-            )  # fmt: skip
+            self.brush.boxes([(bar.start, bar.acted, lane.y(bar.row)) for bar in mine], high, ink)
+            short = [bar for bar in mine if bar.end - bar.start < SHORTEST * self.layout.inch]
+            spots = [((bar.start + bar.end) / 2, lane.y(bar.row) + high / 2) for bar in short]
+            self.brush.marks(spots, ink.marker, min(7.0, high * 50), ink.colour)
         for bar in bars:
-            self._details(lane, bar, high)
+            self._details(lane.y(bar.row), bar, high)
 
-    def _acts(self, bar: Bar) -> float:
-        return bar.end if bar.halt is None else bar.halt
-
-    def _details(self, lane: Lane, bar: Bar, high: float) -> None:
-        y, ink = lane.y(bar.row), self.inks[bar.task or ""]
+    def _details(self, y: float, bar: Bar, high: float) -> None:
+        middle = y + high / 2
         if bar.halt is not None:
-            self._box(
-                bar.halt, bar.end, y, high, facecolor="white", edgecolor=ink.colour, linestyle="--", linewidth=1.4, zorder=2.9
-            )
-        self._inscribe(bar, y + high / 2, high)
+            edge = self.inks[bar.task or ""].colour
+            self.brush.box(bar.halt, bar.end, y, high, UNKNOWN, edgecolor=edge)
+        self._inscribe(bar, middle, high)
         badge = BADGES.get(bar.outcome or "")
-        if badge is not None:
-            self._disc(bar.end, y + high / 2, badge, min(12.0, max(8.0, high * 72)))
+        if badge is not None and bar.end <= self.read.end:
+            size = 5.0 if self.crowded else min(12.0, max(8.0, high * 72))
+            self.brush.badge(bar.end, middle, badge, size, sign=not self.crowded)
         if bar.duplicate:
-            self._ring(bar, y, high)
+            self.brush.ring(bar.start, bar.end, y, high, SHORTEST)
 
     def _inscribe(self, bar: Bar, middle: float, high: float) -> None:
-        """The longest text that fits: again and name, again, count."""
-        again = f"↻{bar.attempt} " if (bar.attempt or 1) > 1 else ""
-        texts = [f"×{bar.count}"] if bar.count > 1 else [again + (bar.task or ""), again.strip()]
-        if high < 0.13:
-            texts = []
-        drawn = msgspec.structs.replace(bar, end=self._acts(bar))
-        for text in texts:
-            if text and self.layout.wide(drawn, len(text)):
-                self.axes.text(
-                    (drawn.start + drawn.end) / 2, middle, text, ha="center", va="center_baseline", fontsize=9, zorder=4,
-                    bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0},
-                )  # fmt: skip
-                return
-        if again:
-            self.axes.text(bar.start, middle, again.strip(), ha="right", va="center_baseline", fontsize=9, zorder=4)
-
-    def _disc(self, x: float, y: float, badge: Badge, size: float) -> None:
-        size = 5.0 if self.crowded else size
-        self.axes.plot(
-            [x], [y], marker="o", markersize=size, markerfacecolor=badge.colour, markeredgecolor="white",
-            markeredgewidth=0.9, zorder=5, clip_on=False,
-        )  # fmt: skip
-        if not self.crowded:
-            self.axes.text(
-                x, y, badge.sign, ha="center", va="center_baseline", fontsize=size * 0.72, weight="bold", color="white",
-                zorder=5.1,
-            )  # fmt: skip
-
-    def _ring(self, bar: Bar, y: float, high: float) -> None:
-        inch = self.layout.inch
-        wide = max(bar.end - bar.start, SHORTEST * inch) + 0.13 * inch
-        left = (bar.start + bar.end - wide) / 2
-        self.axes.add_patch(
-            FancyBboxPatch(
-                (left, y - 0.035), wide, high + 0.07, facecolor="none", edgecolor=TROUBLE, linewidth=2.2, zorder=5,
-                boxstyle=f"round,pad=0,rounding_size={0.1 * inch}", mutation_aspect=1 / inch, clip_on=False,
-            )  # fmt: skip
-        )
+        again = f"↻{bar.attempt}" if (bar.attempt or 1) > 1 else ""
+        texts = (f"×{bar.count}",) if bar.count > 1 else (f"{again} {bar.task}".strip(), again)
+        written = high > 0.13 and self._write(bar.start, bar.acted, middle, texts, 9)
+        if again and not written and bar.start >= self.read.start:
+            self.brush.text(bar.start, middle, again, ha="right", fontsize=9)
 
     def _moves(self) -> None:
         """Arrows from a lost attempt to the one that ran its execution elsewhere."""
         lanes = {lane.name: lane for lane in self.layout.lanes if lane.kind == "instance"}
         for before, after in list(words.moves(self.read))[:_MOST_MOVES]:
-            ends = [
-                (bar.end if bar is before else bar.start, lane.y(bar.row) + lane.row_height * 0.41)
-                for bar in (before, after)
-                for lane in [lanes[bar.band]]
-            ]
-            self.axes.annotate(
-                "", xy=ends[1], xytext=ends[0], zorder=4.5, annotation_clip=False,
-                arrowprops={
-                    "arrowstyle": "-|>", "linestyle": (0, (3, 2)), "color": BLACK, "linewidth": 1.2, "shrinkA": 6, "shrinkB": 2,
-                    "connectionstyle": "arc3,rad=0.15",
-                },
-            )  # fmt: skip
+            if not self.read.start <= before.end <= after.start <= self.read.end:
+                continue
+            start, end = (
+                lanes[bar.band].y(bar.row) + lanes[bar.band].row_height * 0.41 for bar in (before, after)
+            )
+            self.brush.arrow((before.end, start), (after.start, end))
 
     # Faults.
 
     def _fault(self, lane: Lane, bar: Bar) -> None:
-        kind, top = bar.outcome or "", lane.top + 0.03
+        kind, top, bottom = bar.outcome or "", lane.top + 0.03, lane.bottom - 0.03
         if kind in MOMENTS:
-            marker, colour, _ = MOMENTS[kind]
-            middle = lane.y(0) + lane.rows * lane.row_height / 2
-            self.axes.plot([bar.start] * 2, [top, lane.bottom - 0.03], color=colour, linewidth=2, zorder=5.5)
-            self.axes.plot(
-                [bar.start], [middle], marker=marker, markersize=15, markerfacecolor=colour, markeredgecolor="white",
-                markeredgewidth=1.3, zorder=6, clip_on=False,
-            )  # fmt: skip
+            self.brush.line(bar.start, top, bottom, MOMENTS[kind][1])
         elif bar.end > bar.start:
             look = STRETCHES[kind][0] if kind in STRETCHES else OTHER_STRETCH
-            self._box(bar.start, bar.end, top, lane.height - 0.06, zorder=1, **look)
+            self.brush.box(bar.start, bar.end, top, bottom - top, look, zorder=1)
         else:
-            self.axes.plot([bar.start] * 2, [top, lane.bottom - 0.03], color=GREY, linewidth=2, zorder=5.5)
+            self.brush.line(bar.start, top, bottom, GREY)
 
     def _labels(self, lane: Lane) -> None:
+        inch = self.layout.inch
         for mark, row in lane.label_rows:
-            x, _ = self.layout.label_span(mark)
-            self.axes.text(
-                x + 0.05 * self.layout.inch, lane.top + AIR + (row + 0.5) * LABEL_ROW, fault_label(mark), fontsize=9.5,
-                va="center_baseline", color=BLACK, zorder=7,
-                bbox={"facecolor": "white", "alpha": 0.9, "edgecolor": "none", "pad": 1.0},
-            )  # fmt: skip
+            left, y = self.layout.label_span(mark)[0], lane.top + lane.air + (row + 0.5) * LABEL_ROW
+            sign = MOMENTS.get(mark.outcome or "") if mark.band != SERVER else None
+            x = left + (0.13 if sign and left >= mark.start else 0.05) * inch
+            self.brush.text(x, y, fault_label(mark), plate=True, ha="left", fontsize=9.5, zorder=6)
+            if sign:
+                look: Look = {"markeredgecolor": "white", "markeredgewidth": 1.3, "zorder": 7}
+                self.brush.marks([(mark.start, y)], sign[0], 14, sign[1], **look)

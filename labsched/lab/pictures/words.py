@@ -18,12 +18,12 @@ _HIT = {"kill": "was killed", "pause": "was paused", "partition": "was cut off"}
 
 def title(read: Reading) -> str:
     """One line of counts."""
-    return f"{many(len(read.instances), 'instance')} · {read.span:.1f} s · {executions(read)}"
+    return f"{many(len(read.instances), 'instance')} · {_stretch(read, 's')} · {executions(read)}"
 
 
 def executions(read: Reading, of: str = "") -> str:
     """`47 executions: 45 succeeded, 2 failed`, or `47 executions, all succeeded`."""
-    counts = Counter(run.state for run in read.facts.runs.values() if run.ended is None or run.last)
+    counts = Counter(run.state for run in read.runs)
     states = [f"{counts[state]:,} {word}" for state, word in _STATES.items() if counts[state]]
     head = many(sum(counts.values()), "execution") + of
     if len(states) == 1 and sum(counts.values()) > 1:
@@ -38,13 +38,30 @@ def story(read: Reading) -> list[str]:
     if outcomes["LOST"]:
         moved = len(list(moves(read)))
         told.append(f"{many(outcomes['LOST'], 'attempt')} lost, {moved} run again by another instance")
-    for outcome, word in (("FAILED", "failed"), ("TIMED_OUT", "timed out")):
-        if outcomes[outcome]:
-            told.append(f"{many(outcomes[outcome], 'attempt')} {word}")
+    wrong = outcomes["FAILED"] + outcomes["TIMED_OUT"]
+    for_good = sum(run.state == "FAILED" for run in read.runs)
+    if wrong > for_good:  # else the title says it
+        told.append(f"{many(wrong, 'attempt')} failed or timed out, {for_good or 'none'} for good")
     doubled = sum(bar.duplicate for bar in read.attempts)
     if doubled:
         told.append(f"{doubled} attempts ran the same slot as another one")
     return told
+
+
+def lines(sentences: list[str]) -> list[str]:
+    """The sentences on as few lines as hold them, at most three."""
+    filled: list[str] = []
+    for sentence in sentences:
+        if filled and len(filled[-1]) + len(sentence) < 118:
+            filled[-1] += f"  ·  {sentence}"
+        else:
+            filled.append(sentence)
+    return filled[:3]
+
+
+def short(name: str, letters: int) -> str:
+    """The name, cut if it has more letters."""
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
 
 
 def takeovers(read: Reading) -> Iterator[str]:
@@ -76,7 +93,7 @@ def alt(read: Reading) -> str:
     who = f" ({', '.join(names)})" if 0 < len(names) <= 10 else ""
     of = f" of {many(len(read.tasks), 'task')}" if read.tasks else ""
     sentences = [
-        f"Timeline of {read.span:.1f} seconds on {many(len(names), 'instance')}{who}; {executions(read, of)}."
+        f"Timeline of {_stretch(read, 'seconds')} on {many(len(names), 'instance')}{who}; {executions(read, of)}."
     ]
     if read.leaders:
         led = ", then ".join(f"{bar.label} from {bar.start:.1f} s" for bar in read.leaders[:6])
@@ -91,6 +108,12 @@ def alt(read: Reading) -> str:
 def many(n: int, noun: str) -> str:
     """`1 attempt`, `2,000 attempts`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def _stretch(read: Reading, unit: str) -> str:
+    if read.span == read.lasted:
+        return f"{read.span:.1f} {unit}"
+    return f"{read.start:.1f} to {read.end:.1f} of {read.lasted:.1f} {unit}"
 
 
 def _heir(leader: Bar, heir: Bar, since: float) -> str:

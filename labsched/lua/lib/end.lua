@@ -1,14 +1,26 @@
 -- include: event post token ready lead
 -- What follows when an execution ends.
 
+-- Before the first write: what the end of an execution touches.
+local function check_end(task, turn)
+  typed('hash', k_task(task))
+  typed('hash', k_stats(task))
+  local waiting = turn == '1' and redis.call('HGET', k_task(task), 'buffered') or ''
+  if waiting == '' then return end
+  typed('hash', k_x(waiting))
+  check_queue(task, redis.call('HGET', k_x(waiting), 'prio') or '')
+end
+
 -- The run of a slot has ended: the one that waited for its turn becomes READY.
 local function slot_ended(task)
   local slots = redis.call('HINCRBY', k_task(task), 'slots', -1)
   local waiting = redis.call('HGET', k_task(task), 'buffered')
   if slots > 0 or not waiting or waiting == '' then return end
   local x = redis.call('HMGET', k_x(waiting), 'state', 'prio')
-  assert(LEGAL[x[1] .. '>READY'], 'buffered execution is ' .. x[1])
-  redis.call('HSET', k_task(task), 'buffered', '', 'last', waiting)
+  redis.call('HSET', k_task(task), 'buffered', '')
+  -- Its record may have been deleted by hand: that must not stop what has just ended.
+  if not LEGAL[(x[1] or '') .. '>READY'] then return end
+  redis.call('HSET', k_task(task), 'last', waiting)
   redis.call('HINCRBY', k_task(task), 'slots', 1)
   redis.call('HINCRBY', k_task(task), 'backlog', -1)
   redis.call('HSET', k_x(waiting), 'state', 'READY', 'reason', '')

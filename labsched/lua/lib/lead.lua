@@ -1,8 +1,9 @@
 -- include: event post
 -- Who may coordinate, and how coordinators are woken.
 
--- nil when `epoch` is the live leader's (or election is off: ''), else why it is refused.
+-- nil when `inc` is a member and `epoch` is the live leader's (or election is off: ''), else why it is refused.
 local function stale_epoch(inc, epoch)
+  if not redis.call('ZSCORE', k_leases, inc) then return 'incarnation' end
   if epoch == '' then return nil end
   local leader = redis.call('HMGET', k_leader, 'inc', 'epoch', 'until')
   if leader[1] ~= inc or leader[2] ~= epoch then return 'epoch' end

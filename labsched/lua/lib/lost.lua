@@ -43,6 +43,18 @@ local function load(id)
   return x
 end
 
+-- Before the first write: what taking an attempt away and ending it touches.
+local function check_attempt(x)
+  if x.state ~= 'RUNNING' then return end
+  check_end(x.task, x.turn)
+  if x.prio then check_queue(x.task, x.prio) end
+  typed('set', k_held(x.inc))
+  if x.lock == '1' then
+    typed('hash', k_lock('task:' .. x.task))
+    typed('zset', k_lockq('task:' .. x.task))
+  end
+end
+
 local function lost(id, reason)
   local x = load(id)
   if x.state ~= 'RUNNING' then return false end
@@ -61,6 +73,12 @@ local function lost(id, reason)
     back_to_ready(id, x, 'lost')
   end
   return true
+end
+
+-- Before the first write: what ending an incarnation touches.
+local function check_held(inc)
+  typed('hash', k_inst(inc))
+  for _, id in ipairs(redis.call('SMEMBERS', k_held(inc))) do check_attempt(load(id)) end
 end
 
 -- Ends an incarnation: whatever it held is lost, and its name is free.

@@ -28,6 +28,12 @@ local function each_slice(list, size, visit)
   for first = 1, #list, size do visit(first, math.min(first + size - 1, #list)) end
 end
 
+-- Before the first write: what queueing touches.
+local function check_queue(task, priority)
+  typed('hash', k_task(task))
+  typed('zset', k_ready(priority, task))
+end
+
 -- Queues executions of one task and priority; `seq` orders them, smaller first. The caller has set
 -- their state and appends the events.
 local function queue_ready(task, priority, ids, seq)

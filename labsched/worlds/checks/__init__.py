@@ -1,7 +1,9 @@
 """One check for each guarantee of the README's table, named like it; each reads a recording and nothing else.
 
     result.py     what a check says           facts.py     what a history says, judged by nobody
-    health.py     when promises are due       capacity.py  who could have run what
+    health.py     when promises are due       nouns.py     the words for it
+    frames.py     the same as data frames     capacity.py  who could have run what
+    shapes.py     what a file must look like
     locks.py      one-holder                  fencing.py   no-stale-write
     slots.py      one-execution-per-slot      lost.py      nothing-lost (with stuck.py)
     lives.py      legal-transitions, effect-once           recovery.py  bounded-recovery

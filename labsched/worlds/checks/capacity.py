@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...model import Event, Kind, State
-from .facts import LEAVES_RUNNING, definition_of, ms
+from .nouns import LEAVES_RUNNING, definition_of, ms
 
 if TYPE_CHECKING:
     from ..recording import Recording

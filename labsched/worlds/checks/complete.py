@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...model import TERMINAL, Kind, State
-from .facts import Life, Run, definition_of
+from .nouns import Life, Run, definition_of
 from .result import CheckResult, Finder
 from .slots import dispatched_slot
 

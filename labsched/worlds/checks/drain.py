@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from .facts import Life, Try, id_key
+from .nouns import Life, Try, id_key
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:

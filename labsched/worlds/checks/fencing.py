@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...model import Event, Kind
-from .facts import Facts, ms
+from .facts import Facts
+from .nouns import ms
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .facts import Facts, Reign
+from .facts import Facts
+from .nouns import Reign
 
 if TYPE_CHECKING:
     from ..recording import Recording

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...model import Kind
-from .facts import Life, ms
+from .nouns import Life, ms
 
 if TYPE_CHECKING:
     from ..recording import Recording
@@ -152,11 +152,11 @@ class Health:
             return False
         return not any(span.target == life.name and span.meets(start, end) for span in self.down)
 
-    def healthy(self, start: int, end: int, without: str | None = None) -> bool:
-        """The server and one instance (another than `without`) were fine all through [start, end]."""
+    def healthy(self, start: int, end: int) -> bool:
+        """The server and one instance were fine all through [start, end]."""
         if not self.server_ok(start, end):
             return False
-        return any(life.name != without and self.fit(life, start, end) for life in self.facts.lives)
+        return any(self.fit(life, start, end) for life in self.facts.lives)
 
     def horizon(self, upto: int, settle: int) -> int | None:
         """The latest h such that (h, h + settle) was undisturbed and healthy and ended by `upto`."""

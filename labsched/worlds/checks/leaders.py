@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...model import Event, Kind
-from .facts import Facts, Reign, ms
+from .facts import Facts
+from .nouns import Reign, ms
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:

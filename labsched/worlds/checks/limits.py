@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...model import Event, Kind
-from .facts import LEAVES_RUNNING, Facts, definition_of, ms
+from .facts import Facts
+from .nouns import LEAVES_RUNNING, definition_of, ms
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:

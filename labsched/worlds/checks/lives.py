@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...model import TERMINAL, TRANSITIONS, Event, Kind, State
-from .facts import CREATES, ENDED, STATES, Facts, ms
+from .facts import Facts
+from .nouns import CREATES, ENDED, STATES, ms
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:

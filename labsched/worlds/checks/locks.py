@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...model import Event, Kind
-from .facts import Facts, Hold, id_key, ms
+from .facts import Facts
+from .nouns import Hold, id_key, ms
 from .result import RESET, CheckResult, Finder
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import msgspec
 
 from ...model import Kind
 from ...schedule import Schedule, between, count, due_of
-from .facts import definition_of, ms
+from .nouns import definition_of, ms
 from .result import CheckResult, Finder
 from .slots import slot_in
 from .stuck import stuck
@@ -50,8 +50,7 @@ def nothing_lost(rec: Recording, settle: float | None = None) -> CheckResult:
         horizon = horizons[stretch.until]
         if horizon is not None:
             _owed(find, rec, stretch, horizon, decided, max(BUDGET // len(stretches), 1000), notes)
-    if horizons[end] == end - wait:
-        _executions(find, rec, end - wait)
+    _executions(find, rec, end - wait, quiet=horizons[end] == end - wait)
     if not find.tested and horizons[end] is None:
         notes.append(f"no undisturbed {wait / 1000:g} s with a healthy server and instance")
     find.note = "; ".join(dict.fromkeys(notes))
@@ -172,10 +171,10 @@ def _tell(find: Finder, rec: Recording, stretch: Stretch, gap: list[int]) -> Non
     find.found(due, sentence, stretch.event)
 
 
-def _executions(find: Finder, rec: Recording, horizon: int) -> None:
+def _executions(find: Finder, rec: Recording, horizon: int, quiet: bool) -> None:
     for run in rec.facts.runs.values():
         # Slots are counted where they are computed.
-        find.tested += run.source != "schedule" and run.created <= horizon
-    for run, why in stuck(rec, horizon):
+        find.tested += quiet and run.source != "schedule" and run.created <= horizon
+    for run, why in stuck(rec, horizon, quiet):
         sentence = f"{run.id} has been {run.state} since {rec.facts.clock(run.since)} and {why}"
         find.found(run.since, sentence, run.last)

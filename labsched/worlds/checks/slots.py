@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ...model import Event, Kind
-from .facts import ms
+from .nouns import ms
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:

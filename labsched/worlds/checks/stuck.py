@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...model import TERMINAL, State
-from .facts import Run, Try
+from .nouns import Run, Try
 
 if TYPE_CHECKING:
     from ..recording import Recording
 
 
-def stuck(rec: Recording, horizon: int) -> Iterator[tuple[Run, str]]:
-    """Executions that were in their last state by `horizon` and had no reason to stay there until the end."""
+def stuck(rec: Recording, horizon: int, quiet: bool) -> Iterator[tuple[Run, str]]:
+    """Executions that were in their last state by `horizon` and had no reason to stay there until the end.
+
+    Unless all was `quiet` since then, only READY is judged: its waits know about faults by themselves.
+    """
     judge = _Judge(rec, horizon)
     for run in rec.facts.runs.values():
-        if run.state in TERMINAL or run.since > horizon:
+        if run.state in TERMINAL or run.since > horizon or not (quiet or run.state == State.READY):
             continue
         why = judge.why(run)
         if why:
@@ -58,10 +61,7 @@ class _Judge:
             if own and life.ended is not None and life.ended <= self.horizon:
                 return f"{life.name} was gone ({life.how}) at {self.rec.facts.clock(life.ended)}"
         for span in self.rec.health.down:
-            if (
-                span.target == tried.instance
-                and span.end is None
-                and tried.started <= span.start <= self.horizon
-            ):
+            still = span.target == tried.instance and span.end is None
+            if still and tried.started <= span.start <= self.horizon:
                 return f"{span.target} has been hit by a {span.kind} at {self.rec.facts.clock(span.start)}"
         return ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...model import Kind
-from .facts import Life
+from .nouns import Life
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:

@@ -1,0 +1,77 @@
+"""The user's own Scheduler: found by name, and put where the command line says."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from ..app import Scheduler
+from ..clock import Host
+from ..config import Settings
+from ..errors import ConfigError, LabschedError
+from .call import Call
+
+FOREVER = float("inf")  # an instance waits for its server as long as it takes
+
+
+def load_app(spec: str) -> Scheduler:
+    """The Scheduler that "module:attribute" or "path/file.py:attribute" names. Raises `ConfigError`."""
+    place, colon, attribute = spec.rpartition(":")
+    if not colon or not place or not attribute:
+        raise ConfigError(f"app {spec!r}: write MODULE:ATTRIBUTE or FILE.py:ATTRIBUTE")
+    module = _imported(place)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, Scheduler):
+        what = "is missing" if found is None else f"is a {type(found).__name__}, not a Scheduler"
+        raise ConfigError(f"app {spec!r}: {attribute} {what}")
+    return found
+
+
+def _imported(place: str) -> ModuleType:
+    try:
+        if not place.endswith(".py"):
+            # As with `python -m`: what lies in the current folder can be named.
+            sys.path.insert(0, os.getcwd())
+            return importlib.import_module(place)
+        path = Path(place).expanduser().absolute()
+        if not path.is_file():
+            raise ConfigError(f"app file {place!r} does not exist")
+        sys.path.insert(0, str(path.parent))
+        # Imported under its own name, so that the process runner's children can do the same.
+        module = importlib.import_module(path.stem)
+        if Path(module.__file__ or "").resolve() != path.resolve():
+            raise ConfigError(f"app file {place!r} is named like the module {path.stem!r}: rename it")
+        return module
+    except LabschedError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if frame.filename.startswith("<frozen") else f" ({frame.filename}, line {frame.lineno})"
+        raise ConfigError(f"app {place!r} cannot be loaded: {type(error).__name__}: {error}{where}") from None
+
+
+def adopt(app: Scheduler, call: Call, settings: Settings, host: Host) -> Scheduler:
+    """Put the user's own Scheduler where this call says. What nobody said stays as its code has it.
+
+    It is that very object that runs: handlers use it by its global name.
+    """
+    default = Settings()
+    given = {
+        field: getattr(settings, field)
+        for field in Settings.__struct_fields__
+        if getattr(settings, field) != getattr(default, field)
+    }
+    app.settings = app.settings.replace(**given)
+    app.namespace = given.get("namespace", app.namespace)
+    app.host = host
+    if "redis_url" in given:
+        app._url = given["redis_url"]
+    if app._url == "embedded":
+        app._url, namespace = call.where()
+        app.namespace = app.namespace if app.namespace != default.namespace else namespace
+    app._patience = FOREVER
+    return app
