@@ -17,7 +17,7 @@ help:
 	@echo "make test-all    the same with 10 minutes of chaos"
 	@echo "make lint        ruff, mypy, import contracts"
 	@echo "make lab         JupyterLab on the notebooks"
-	@echo "make notebooks   run every notebook, fail on any error"
+	@echo "make notebooks   run every notebook and store what changed"
 	@echo "make .venv       only install (PYTHON=... picks the interpreter)"
 	@echo "make clean       remove caches and build products; keeps .venv"
 
@@ -57,7 +57,7 @@ lab: .venv
 	@$(BIN)/jupyter lab notebooks
 
 notebooks: .venv
-	@$(BIN)/python -m pytest -q --nbval-lax notebooks
+	@$(BIN)/python -m labsched.lab.rerun notebooks/*.ipynb
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

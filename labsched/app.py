@@ -15,14 +15,13 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from . import codec, diagnosis
+from . import codec, diagnosis, serving
 from .clock import Host
 from .config import Settings
 from .connect import Opened, open_url
@@ -260,7 +259,7 @@ class Scheduler:
                 _check_word("key", key)
             ids = [f"{name}~{key}" for key in keys]
         items = [
-            (id, codec.to_json(p, f"payload of {name!r}"), "") for id, p in zip(ids, payloads, strict=True)
+            (id, codec.payload_json(p, f"payload of {name!r}"), "") for id, p in zip(ids, payloads, strict=True)
         ]
         if not items:
             await self.registry.task(name)
@@ -476,21 +475,11 @@ class Scheduler:
         return FolderScratch(root, self.host.clock)
 
     async def serve(self, name: str | None = None) -> None:
-        """Be an instance until SIGTERM, SIGINT or a drain from elsewhere; a second signal stops at once."""
+        """Be an instance until SIGTERM, SIGINT or a drain from elsewhere; a second signal ends the process."""
         if not self.settings.enabled:
             log.warning("scheduler.enabled is false: this process runs nothing")
             return
-        loop = asyncio.get_running_loop()
-        async with self.instance(name) as member:
-            stop = asyncio.Event()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
-            waits = [loop.create_task(stop.wait()), loop.create_task(member.drained.wait())]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+        await serving.serve(self, name)
 
     def run(self, name: str | None = None) -> None:
         """`serve`, from outside an event loop."""

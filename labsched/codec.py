@@ -35,6 +35,13 @@ def to_json(value: Any, what: str) -> str:
     return encoded
 
 
+def payload_json(value: Any, what: str) -> str:
+    """`value` as JSON, to be a body's keyword arguments. Raises `PayloadError` also when it cannot be those."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise PayloadError(f"{what} is {str(value)[:80]!r}, allowed is a mapping with text keys")
+    return to_json(value if type(value) is dict else dict(value), what)
+
+
 def from_json(text: str | bytes | None) -> Any:
     """The value of JSON text, None for absent or empty."""
     return _decode(text) if text else None

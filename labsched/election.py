@@ -52,9 +52,8 @@ class Election:
         return await self._lead(self._epoch) is None
 
     async def _lead(self, epoch: str) -> float | None:
-        sent = self._host.clock.monotonic()
         lease = round(self._settings.leader_lease * 1000)
-        reply = await self._store.call("lead", self._name, self.incarnation, epoch, lease)
+        reply, sent, _ = await self._store.timed("lead", self._name, self.incarnation, epoch, lease)
         verdict = text(reply[0])
         if verdict == "leader":
             self._epoch, self._proved = text(reply[1]), sent

@@ -44,6 +44,7 @@ class Membership:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._leaving = False
+        self._joining = asyncio.Lock()  # a join on its way must not end after we have left
 
     def _facts(self) -> str:
         s = self._settings
@@ -59,8 +60,7 @@ class Membership:
 
     async def join(self) -> None:
         """Become a member under a new incarnation; what an older one of this name held is lost at once."""
-        sent = self._host.clock.monotonic()
-        reply = await self._store.call(
+        reply, sent, _ = await self._store.timed(
             "join", self._name, self._host.new_id(), round(self._settings.instance_lease * 1000), self._scope,
             self._facts(), self._settings.pool_size, self._host.hostname, self._host.pid, *self._versions,
         )  # fmt: skip
@@ -126,10 +126,11 @@ class Membership:
         clock, every = self._host.clock, self._settings.heartbeat_every
         # A heartbeat on its way while we leave is refused: that is no lost lease, and no reason to join again.
         while not self._leaving:
-            if not self.incarnation:
-                await self.join()
-            sent, incarnation = clock.monotonic(), self.incarnation
-            reply = await self._store.call(
+            async with self._joining:
+                if not self.incarnation and not self._leaving:
+                    await self.join()
+            began, incarnation = clock.monotonic(), self.incarnation
+            reply, sent, _ = await self._store.timed(
                 "heartbeat", self._name, incarnation, round(self._settings.instance_lease * 1000)
             )
             if incarnation != self.incarnation or self._leaving:
@@ -142,12 +143,13 @@ class Membership:
                 self._prove(sent)
             if text(reply[2]) == "1":
                 self._on_work()
-            await clock.sleep(max(every - (clock.monotonic() - sent), every / 10))
+            await clock.sleep(max(every - (clock.monotonic() - began), every / 10))
 
     async def leave(self, returned: int) -> None:
         """Leave for good."""
         self._leaving = True
-        self.stop()
+        async with self._joining:
+            self.stop()
         if self.incarnation:
             await self._store.call("leave", self._name, self.incarnation, returned)
             self.incarnation = ""

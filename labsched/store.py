@@ -81,6 +81,17 @@ class Store:
         """Run one script. Raises `Unreachable`, `OutcomeUnknown`, `ServerUnsuitable`."""
         return await self.retrying(functools.partial(self._evalsha, name, args))
 
+    async def timed(self, name: str, *args: str | bytes | float) -> tuple[Any, float, int]:
+        """`call`, and when the answered copy was sent (monotonic seconds), and how often it was sent."""
+        sent, tries = 0.0, 0
+
+        async def send() -> Any:
+            nonlocal sent, tries
+            sent, tries = self.host.clock.monotonic(), tries + 1
+            return await self._evalsha(name, args)
+
+        return await self.retrying(send), sent, tries
+
     async def calls(self, *steps: tuple[str, Sequence[str | bytes | float]]) -> list[Any]:
         """Several scripts in one round trip, each atomic by itself, in order."""
         return await self.retrying(functools.partial(self._several, steps))

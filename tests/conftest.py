@@ -1,10 +1,11 @@
 """Fixtures that every test may ask for; they live beside this file, by subject."""
 
 import pytest
+from apps import app, valkey
 from cluster import cluster
 from servers import anyserver, realserver, redis_process, valkey_process
 
-__all__ = ["anyserver", "cluster", "realserver", "redis_process", "valkey_process"]
+__all__ = ["app", "valkey", "anyserver", "cluster", "realserver", "redis_process", "valkey_process"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,9 @@
 """Every command that only looks: as text, as JSON, and in a pipe."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import time
 
@@ -160,6 +163,21 @@ def test_a_pipe_gets_whole_lines_without_colours(cli):
     assert cli("trigger", "quick", "--key", key, "-p", "note=" + "x" * 300, "--wait=10s").code == 0
     outcome = process("executions", "--task", "quick", "--url", cli.url, "--namespace", cli.namespace)
     assert any(f"quick~{key}  SUCCEEDED" in line for line in outcome.out.splitlines())
+
+
+def test_a_terminal_gets_a_table_with_lines(cli):
+    ours, theirs = pty.openpty()
+    shown = subprocess.Popen(
+        cli.command("tasks"), stdout=theirs, stderr=theirs, env={**clean_env(), "TERM": "xterm"}
+    )
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError):  # Linux says so when the other side has been closed
+        while more := os.read(ours, 65536):
+            text += more
+    os.close(ours)
+    assert shown.wait(10) == 0
+    assert "───".encode() in text and b"\x1b[" in text and b"tick" in text
 
 
 def test_text_from_redis_cannot_drive_the_terminal(cli):

@@ -108,5 +108,5 @@ def test_the_demo_tells_a_violation(monkeypatch, tmp_path, capsys):
     plot = demo.Plot(killed="i1", states={"SUCCEEDED": 3})
     demo._tell(plot, rec.check(), tmp_path / "run.json", "none")
     text = capsys.readouterr().out
-    assert "VIOLATED" in text and "a guarantee was violated" in text
+    assert "VIOLATED" in text and "1 times a guarantee was violated" in text
     assert "by nobody within" in text

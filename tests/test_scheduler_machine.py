@@ -128,7 +128,8 @@ class Steps(RuleBasedStateMachine):
     @rule(target=ids, member=members, task=tasks, ago=st.lists(st.integers(1, 3000), min_size=1, max_size=3, unique=True))
     def dispatch(self, member: Member, task: str, ago: list[int]) -> Any:
         now = int(self.clock.now * 1000)
-        slots = sorted(now - ms for ms in ago)
+        done = int(self.do(self.c.task(task))["watermark"])
+        slots = sorted(slot for ms in ago if (slot := now - ms) > done)
         reply = self.do(member.dispatch(task, *slots))
         return multiple(*(f"{task}@{slot}" for slot in slots)) if reply[0] == "ok" else multiple()
 

@@ -61,7 +61,7 @@ def leader_killed() -> History:
 
 
 def test_every_attempt_is_a_bar_in_the_lane_of_its_instance():
-    rec = quiet(60).rec(60)
+    rec = quiet(60).rec(61)
     drawn = attempts(lab.timeline(rec)).sort_values("start")
     assert list(drawn.execution) == list(rec.attempts.execution)
     assert list(drawn.band) == list(rec.attempts.instance)

@@ -66,7 +66,9 @@ def handlers(infos: Sequence[TaskInfo], found: Sequence[InstanceInfo]) -> Iterat
         yield Finding(
             "handlers", "FAIL" if info.backlog and not idle else "WARN",
             f"no living instance can run {info.name!r} version {info.task.version}{others}{waits}",
-            "remove nothing yet: it is paused and stale" if idle else "start an instance whose code registers it",
+            "it is PAUSED, so nothing is missed: before you resume it start an instance that has it"
+            if idle
+            else "start an instance whose code registers it",
         )  # fmt: skip
     if not orphans:
         yield Finding("handlers", "OK", f"every one of {len(infos)} tasks has an instance that can run it")

@@ -138,7 +138,7 @@ def _instance_row(i: InstanceInfo, now: int) -> list[object]:
     leads = f"epoch {i.epoch}" if i.leader else ""
     left = span(i.lease_left) if i.lease_left > 0 else "over"
     return [
-        i.name, i.state, leads, f"{i.running}/{i.pool_size}", left, when(i.joined, now), i.pid, i.hostname,
+        i.name, i.state, leads, f"{i.running}/{i.pool_size}", left, relative(i.joined, now), i.pid, i.hostname,
         len(i.handlers),
     ]  # fmt: skip
 

@@ -5,7 +5,6 @@ Nothing heavy may be imported here: an instance stays under 60 MiB.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from ..config import Settings
 from ..errors import ConfigError
 from . import logs
 from .call import Call, command, run
-from .signals import stopping
 from .usercode import FOREVER, adopt, load_app
 
 log = logging.getLogger("labsched")
@@ -61,10 +59,8 @@ def instance(
     else:
         scheduler = adopt(load_app(app), call, settings, host)
         _add_tasks(scheduler, tasks)
-    if not scheduler.settings.enabled:
-        log.warning("scheduler.enabled is false: this process runs nothing")
-        return 0
-    return run(serve(scheduler, name))
+    run(scheduler.serve(name))
+    return 0
 
 
 def _samples(call: Call, settings: Settings, host: Host, tasks: str | None) -> Scheduler:
@@ -109,42 +105,3 @@ def _journal(path: str | None, away: logs.Away) -> Callable[[str, dict[str, Any]
             os.write(descriptor, msgspec.json.encode({"kind": kind, **fields}) + b"\n")
 
     return note
-
-
-# --- serving ----------------------------------------------------------------------------------------
-
-
-async def serve(app: Scheduler, name: str | None) -> int:
-    """Be an instance until a signal or a drain from elsewhere, whether it has joined yet or not."""
-    loop, joined = asyncio.get_running_loop(), asyncio.Event()
-    with stopping(_asked, _insisted) as stop:
-        member = loop.create_task(_be_member(app, name, stop, joined))
-        waiting = loop.create_task(stop.wait())
-        await asyncio.wait((member, waiting), return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if not member.done() and not joined.is_set():
-            # The server has not answered yet: there is nothing to drain.
-            member.cancel()
-        await asyncio.wait((member,))
-    if not member.cancelled():
-        member.result()
-    return 0
-
-
-def _asked(name: str) -> None:
-    log.info("%s: draining; once more ends at once", name)
-
-
-def _insisted(name: str) -> None:
-    log.warning("%s again: ending at once, the lease runs out", name)
-    # Nothing may be waited for now. Children of the process runner end when their pipe closes.
-    os._exit(1)
-
-
-async def _be_member(app: Scheduler, name: str | None, stop: asyncio.Event, joined: asyncio.Event) -> None:
-    async with app.instance(name) as member:
-        joined.set()
-        waits = [asyncio.ensure_future(event.wait()) for event in (stop, member.drained)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()

@@ -12,10 +12,10 @@ from ..connect import hide_password
 from ..errors import Unreachable
 from ..model import Kind
 from . import logs
+from ..serving import stopping
 from .call import Call, Failed, command, run
 from .events import line
 from .output import echo, note
-from .signals import stopping
 
 if TYPE_CHECKING:
     from ..worlds.processes import ProcessCluster

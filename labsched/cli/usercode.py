@@ -65,13 +65,15 @@ def adopt(app: Scheduler, call: Call, settings: Settings, host: Host) -> Schedul
         for field in Settings.__struct_fields__
         if getattr(settings, field) != getattr(default, field)
     }
+    # What was typed counts even where it says what is the default anyway.
+    typed = {"redis_url": call.url, "namespace": call.namespace}
+    given |= {field: value for field, value in typed.items() if value is not None}
     app.settings = app.settings.replace(**given)
     app.namespace = given.get("namespace", app.namespace)
-    app.host = host
-    if "redis_url" in given:
-        app._url = given["redis_url"]
+    app._url = given.get("redis_url", app._url)
     if app._url == "embedded":
         app._url, namespace = call.where()
-        app.namespace = app.namespace if app.namespace != default.namespace else namespace
+        app.namespace = namespace if app.namespace == default.namespace else app.namespace
+    app.host = host
     app._patience = FOREVER
     return app

@@ -118,4 +118,5 @@ def _stretch(read: Reading, unit: str) -> str:
 
 def _heir(leader: Bar, heir: Bar, since: float) -> str:
     who = f"{heir.label} again" if heir.label == leader.label else heir.label
-    return f"{who} took over {heir.start - since:.1f} s later"
+    took = heir.start - since
+    return f"{who} took over {'at once' if took < 0.05 else f'{took:.1f} s later'}"

@@ -1,0 +1,80 @@
+"""Serving until a signal: what `app.run()` and `labsched instance` have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .app import Scheduler
+
+# Seconds in which a signal that comes twice counts once: `timeout` and some supervisors send it to the
+# process and then to its group.
+ECHO = 0.3
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger("labsched")
+
+
+@contextlib.contextmanager
+def stopping(asked: Callable[[str], None], again: Callable[[str], None]) -> Iterator[asyncio.Event]:
+    """An event that the first signal sets. Each call gets the signal's name; inside a running loop only."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    first = 0.0
+
+    def came(number: signal.Signals) -> None:
+        nonlocal first
+        if not stop.is_set():
+            first = loop.time()
+            stop.set()
+            asked(number.name)
+        elif loop.time() - first >= ECHO:
+            again(number.name)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, came, number)
+    try:
+        yield stop
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def serve(app: Scheduler, name: str | None) -> None:
+    """Be an instance until a signal or a drain from elsewhere, whether it has joined yet or not."""
+    loop, joined = asyncio.get_running_loop(), asyncio.Event()
+    with stopping(_asked, _insisted) as stop:
+        member = loop.create_task(_be_member(app, name, stop, joined))
+        waiting = loop.create_task(stop.wait())
+        await asyncio.wait((member, waiting), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not member.done() and not joined.is_set():
+            # The server has not answered yet: there is nothing to drain.
+            member.cancel()
+        await asyncio.wait((member,))
+    if not member.cancelled():
+        member.result()
+
+
+def _asked(name: str) -> None:
+    log.info("%s: draining; once more ends at once", name)
+
+
+def _insisted(name: str) -> None:
+    log.warning("%s again: ending at once, the lease runs out", name)
+    # Nothing may be waited for now. Children of the process runner end when their pipe closes.
+    os._exit(1)
+
+
+async def _be_member(app: Scheduler, name: str | None, stop: asyncio.Event, joined: asyncio.Event) -> None:
+    async with app.instance(name) as member:
+        joined.set()
+        waits = [asyncio.ensure_future(event.wait()) for event in (stop, member.drained)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
