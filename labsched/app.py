@@ -14,45 +14,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
-from . import codec, diagnosis, serving
+from . import serving
+from .client import Client, check_word, log
 from .clock import Host
 from .config import Settings
-from .connect import Opened, open_url
+from .connect import Opened
 from .definition import define
 from .errors import ConfigError
-from .events import Events
 from .instance import Instance
-from .mailbox import Waiting
-from .metrics import Health, Metrics, health, metrics
-from .model import CatchUp, Event, Execution, InstanceInfo, LockInfo, Priority, Reason, State, Task, TaskInfo
-from .preflight import preflight
-from .preview import Forecast, Preview, forecast, preview
-from .registry import Registry
-from .runners import Registered, Runner, reference
-from .schedule import Schedule, between
+from .model import Task
+from .runners import Registered, Runner, default_runners, reference
+from .schedule import Schedule
 from .scratch import FolderScratch, Scratch
-from .store import FORMAT, Store, text
+from .store import text
 
 F = TypeVar("F", bound=Callable[..., Any])
-log = logging.getLogger("labsched")
-
-LOOK_AGAIN = 5.0  # seconds after which a waiter looks for itself, in case its hint was lost
-MOST_SLOTS = 100_000  # slots that one backfill may make
 
 
-class Scheduler:
+class Scheduler(Client):
     """A handle on one namespace: its tasks, its executions, and this process's handlers.
 
     `url`: redis://, rediss://, unix://, "embedded" (a private server; `data_dir` keeps its data) or "fake"
-    (this process only). Nothing is opened before `async with`. Methods raise `Unreachable`, `OutcomeUnknown`
-    and `ServerUnsuitable` beside what each names.
+    (this process only). Nothing is opened before `async with`, which writes the registered tasks to the
+    registry. What a client can do is in `labsched.client.Client`.
     """
 
     def __init__(
@@ -63,20 +53,12 @@ class Scheduler:
         settings: Settings | None = None,
         data_dir: str | Path | None = None,
         host: Host | None = None,
-        patience: float = 10.0,
+        patience: float | None = 10.0,
     ) -> None:
-        self.settings = settings or Settings()
-        self.namespace = namespace or self.settings.namespace
-        _check_word("namespace", self.namespace)
-        self.host = host or Host()
-        self._url, self._data_dir, self._patience = url or self.settings.redis_url, data_dir, patience
+        super().__init__(
+            url, namespace=namespace, settings=settings, data_dir=data_dir, host=host, patience=patience
+        )
         self.handlers: dict[str, Registered] = {}
-        self._opened: Opened | None = None
-        self._users = 0
-        self._opening = asyncio.Lock()
-        self._quiet_until = 0.0
-
-    # Registering tasks.
 
     def task(self, name: str, schedule: Schedule, **options: Any) -> Callable[[F], F]:
         """Register a handler under a task's name; the function itself is returned unchanged.
@@ -120,316 +102,9 @@ class Scheduler:
             self._register(Registered(task, handlers[task.handler]))
         return tasks
 
-    # Opening.
-
-    async def __aenter__(self) -> Scheduler:
-        return await self._enter(self._patience)
-
-    async def _enter(self, patience: float | None) -> Scheduler:
-        async with self._opening:
-            if self._users == 0:
-                await self._open(patience)
-            self._users += 1
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        async with self._opening:
-            self._users -= 1
-            if self._users == 0:
-                await self._waiting.close()
-                assert self._opened is not None
-                await self._opened.close()
-                self._opened = None
-
-    async def _open(self, patience: float | None) -> None:
-        if isinstance(self._url, Opened):
-            opened = self._url
-        else:
-            opened = open_url(
-                self._url, data_dir=self._data_dir, request_timeout=self.settings.request_timeout
-            )
-        self._opened = opened
-        self._client = self._store(patience)
-        try:
-            await self._client.retrying(lambda: preflight(opened.redis))
-            await self._check_format()
-            for job in self.handlers.values():
-                await Registry(self._client).define(job.task)
-        except BaseException:
-            await opened.close()
-            self._opened = None
-            raise
-        self._client.patience = self._patience
-        self.registry = Registry(self._client)
-        self._events = Events(self._client, opened.blocking)
-        self._waiting = Waiting(self._client, f"client-{self.host.new_id()}", blocking=opened.blocking)
-
-    def _store(self, patience: float | None) -> Store:
-        assert self._opened is not None
-        return Store(
-            self._opened.redis,
-            self.namespace,
-            host=self.host,
-            patience=patience,
-            on_trouble=self._trouble,
-            trusted=self._opened.trusted,
-        )
-
-    def _trouble(self, message: str) -> None:
-        """Warn, but not more than once a second: every loop of an instance meets the same trouble."""
-        now = self.host.clock.monotonic()
-        if now >= self._quiet_until:
-            self._quiet_until = now + 1.0
-            log.warning("%s", message)
-
-    async def _check_format(self) -> None:
-        key = self._client.key("meta")
-        found = await self._client.retrying(lambda: self._client.redis.execute_command("HGET", key, "format"))
-        if found is not None and int(found) > FORMAT:
-            raise ConfigError(
-                f"namespace {self.namespace!r} was written by a newer labsched (format {text(found)}, "
-                f"this one knows {FORMAT}): upgrade, or use another namespace"
-            )
-
-    @property
-    def url(self) -> str:
-        """The server's URL as opened (it may carry a password)."""
-        self._check_open()
-        assert self._opened is not None
-        return self._opened.url
-
-    def _check_open(self) -> None:
-        if self._opened is None:
-            raise ConfigError("the scheduler is not open: use it inside `async with app:`")
-
-    # Triggering and waiting.
-
-    async def trigger(
-        self,
-        name: str,
-        /,
-        *,
-        _key: str | None = None,
-        _at: datetime | None = None,
-        _priority: Priority | None = None,
-        **payload: Any,
-    ) -> str:
-        """Run a task once, now or `_at` a time. Returns the execution's id.
-
-        The same `_key` makes one execution however often it is sent, as long as that is kept.
-        Raises `UnknownTask`, `PayloadError`, `BacklogFull`, `ConfigError`.
-        """
-        at = None if _at is None else _milliseconds("_at", _at)
-        keys = None if _key is None else [_key]
-        return (await self._trigger(name, [payload], keys, at, _priority))[0]
-
-    async def trigger_many(
-        self,
-        name: str,
-        payloads: Iterable[Mapping[str, Any]],
-        keys: Sequence[str] | None = None,
-        *,
-        priority: Priority | None = None,
-    ) -> list[str]:
-        """Run a task once per payload, sent in batches of 1,000. Returns the ids, in order.
-
-        Raises as `trigger`; a `BacklogFull` says how many had been added before.
-        """
-        return await self._trigger(name, list(payloads), keys, None, priority)
-
-    async def _trigger(
-        self,
-        name: str,
-        payloads: Sequence[Mapping[str, Any]],
-        keys: Sequence[str] | None,
-        at: int | None,
-        priority: Priority | None,
-    ) -> list[str]:
-        self._check_open()
-        if priority not in (None, "high", "normal", "low"):
-            raise ConfigError(f"priority is {priority!r}, allowed are high, normal, low")
-        if keys is None:
-            ids = [f"{name}~{id}" for id in self.host.new_ids(len(payloads))]
-        else:
-            if len(keys) != len(payloads):
-                raise ConfigError(f"{len(keys)} keys for {len(payloads)} payloads")
-            for key in keys:
-                _check_word("key", key)
-            ids = [f"{name}~{key}" for key in keys]
-        items = [
-            (id, codec.payload_json(p, f"payload of {name!r}"), "") for id, p in zip(ids, payloads, strict=True)
-        ]
-        if not items:
-            await self.registry.task(name)
-        await self.registry.enqueue(name, items, priority=priority, at=at)
-        return ids
-
-    async def wait(self, xid: str, timeout: Any = None) -> Execution:
-        """The execution once it is in a terminal state. Raises `TimeoutError`, `UnknownExecution`."""
-        from .durations import seconds
-
-        self._check_open()
-        limit = None if timeout is None else seconds(timeout, "timeout")
-        key = f"done:{xid}"
-        try:
-            async with asyncio.timeout(limit):
-                while True:
-                    future = self._waiting.expect(key)
-                    try:
-                        if (await self.registry.watch(xid, self._waiting.box)).terminal:
-                            return await self.registry.execution(xid)
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(LOOK_AGAIN):
-                                await future
-                    finally:
-                        self._waiting.forget(key, future)
-        except TimeoutError:
-            raise TimeoutError(f"execution {xid} has not ended within {timeout}") from None
-
-    async def backfill(self, name: str, start: datetime, end: datetime) -> list[str]:
-        """Run a task for each of its slots in (start, end], as fast as workers allow. Returns the ids.
-
-        A slot that was backfilled already is not run again (as long as that run is kept).
-        """
-        task = (await self.registry_open().task(name)).task
-        first, last = _milliseconds("start", start), _milliseconds("end", end)
-        slots: list[int] = []
-        for slot in between(task.schedule, first, last):
-            if len(slots) == MOST_SLOTS:
-                raise ConfigError(
-                    f"more than {MOST_SLOTS} slots between {start} and {end}: backfill in parts"
-                )
-            slots.append(slot)
-        items = [(f"{name}@{slot}~backfill", "{}", str(slot)) for slot in slots]
-        await self.registry.enqueue(name, items, source="backfill")
-        return [id for id, _, _ in items]
-
-    # Steering.
-
-    def registry_open(self) -> Registry:
-        self._check_open()
-        return self.registry
-
-    async def pause(self, name: str) -> bool:
-        """No more slots until `resume`; triggers still run. False when it was paused already."""
-        return await self.registry_open().set_status(name, "PAUSED")
-
-    async def resume(self, name: str, catch_up: CatchUp = "none") -> bool:
-        """Slots again. `catch_up`: what becomes of those missed: none, the latest one, or all of them."""
-        if catch_up not in ("none", "latest", "all"):
-            raise ConfigError(f"catch_up is {catch_up!r}, allowed are none, latest, all")
-        return await self.registry_open().set_status(name, "ACTIVE", catch_up)
-
-    async def disable(self, name: str) -> bool:
-        """Neither slots nor triggers until `resume`."""
-        return await self.registry_open().set_status(name, "DISABLED")
-
-    async def cancel(self, xid: str, force: bool = False) -> str:
-        """ "cancelled", "requested" (it runs and was asked to stop) or "already" (it had ended).
-
-        With `force` a running attempt's token is revoked at once: whatever it still does, it commits nothing.
-        """
-        return await self.registry_open().cancel(xid, force)
-
-    async def requeue(self, xid: str) -> None:
-        """Give a FAILED or DEAD execution another life. Raises `UnknownExecution`, `ConfigError`."""
-        await self.registry_open().requeue(xid)
-
-    async def drain(self, instance: str) -> bool:
-        """Ask an instance to finish what it runs and leave; False when there is none of that name."""
-        self._check_open()
-        return text(await self._client.call("drain", instance, "")) == "ok"
-
-    # Looking.
-
-    async def now(self) -> int:
-        """The server's clock, Unix milliseconds."""
-        self._check_open()
-        clock = await self._client.retrying(lambda: self._client.redis.execute_command("TIME"))
-        return int(clock[0]) * 1000 + int(clock[1]) // 1000
-
-    async def preview(self, name: str, n: int = 10) -> list[Preview]:
-        """The next `n` slots of a task, with what daylight saving does to them."""
-        task = (await self.registry_open().task(name)).task
-        return preview(task.schedule, name, await self.now(), n)
-
-    async def forecast(self, hours: float = 24) -> Forecast:
-        """How many fires are due in each second to come: the herd."""
-        active = [t.task for t in await self.tasks() if t.status == "ACTIVE"]
-        return forecast([(t.name, t.schedule) for t in active], await self.now(), hours)
-
-    async def tasks(self) -> list[TaskInfo]:
-        """All definitions with their counters, by name."""
-        return await self.registry_open().tasks()
-
-    async def executions(
-        self,
-        task: str | None = None,
-        state: State | str | None = None,
-        limit: int = 100,
-        before: datetime | None = None,
-    ) -> list[Execution]:
-        """Newest first (by creation; with a terminal state, by end). Logs are left out: see `execution`."""
-        if state is not None and state not in set(State):
-            raise ConfigError(f"state is {state!r}, allowed are {', '.join(State)}")
-        if limit < 1:
-            raise ConfigError(f"limit is {limit}, allowed is 1 or more")
-        wanted = None if state is None else State(state)
-        older = None if before is None else _milliseconds("before", before)
-        return await self.registry_open().executions(task, wanted, limit, older)
-
-    async def execution(self, xid: str) -> Execution:
-        """One execution with attempts and log. Raises `UnknownExecution`."""
-        return await self.registry_open().execution(xid)
-
-    async def instances(self) -> list[InstanceInfo]:
-        """Live members, by name."""
-        return await self.registry_open().instances()
-
-    async def locks(self) -> list[LockInfo]:
-        """Locks that are held now, by name."""
-        return await self.registry_open().locks()
-
-    async def events(self, since: str = "-") -> AsyncIterator[Event]:
-        """History after `since` (exclusive), then whatever happens, without polling; "$" begins with now.
-
-        Raises `EventsGap` when `since` was trimmed or lies beyond the last event.
-        """
-        self._check_open()
-        async for event in self._events.follow(since):
-            yield event
-
-    async def history(self, since: str = "-", until: str = "+") -> list[Event]:
-        """The events after `since` up to `until`, without following. Raises `EventsGap`."""
-        self._check_open()
-        return await self._events.read(since, until)
-
-    async def metrics(self) -> Metrics:
-        """Counters, rates and distributions of the namespace."""
-        return await metrics(self.registry_open(), await self.now())
-
-    async def health(self) -> Health:
-        """Whether the server answers, somebody leads and heartbeats are fresh. Raises nothing for a dead server."""
-        return await health(self.registry_open(), self.settings)
-
-    async def why(self, xid: str) -> list[Reason]:
-        """Why an execution is where it is. Raises `UnknownExecution`."""
-        return await diagnosis.why(self.registry_open(), await self.execution(xid), await self.now())
-
-    async def why_not(self, name: str, at: datetime | None = None) -> list[Reason]:
-        """Why a task did not run at a time, or does not run now. Raises `UnknownTask`."""
-        when = None if at is None else _milliseconds("at", at)
-        info = await self.registry_open().task(name)
-        return await diagnosis.why_not(self.registry, self._events, info, when, await self.now())
-
-    async def snapshot(self) -> dict[str, Any]:
-        """The whole state at one instant, as recordings keep it. Reads everything: not for a dashboard."""
-        self._check_open()
-        return diagnosis.snapshot(await self._client.call("snapshot"))
-
-    # Being an instance.
+    async def _define(self) -> None:
+        for job in self.handlers.values():
+            await self.registry.define(job.task)
 
     @contextlib.asynccontextmanager
     async def instance(
@@ -445,18 +120,14 @@ class Scheduler:
         block nothing is said to the cluster: the lease runs out and others recover the work.
         """
         name = name or f"{self.host.hostname}-{self.host.pid}"
-        _check_word("instance name", name)
+        check_word("instance name", name)
         await self._enter(None)
         try:
             assert self._opened is not None
-            if runners is None:
-                from .runners import default_runners
-
-                runners = default_runners(self.host, self.settings.pool_size)
-            store = self._store(None)
             member = Instance(
-                store, self._opened.blocking, self.host, self.settings, name, self, self.handlers, runners,
-                scratch or self._scratch, lambda line: log.info("%s: %s", name, line),
+                self._store(None), self._opened.blocking, self.host, self.settings, name, self, self.handlers,
+                runners or default_runners(self.host, self.settings.pool_size),
+                scratch or await self._scratch_folder(), lambda line: log.info("%s: %s", name, line),
             )  # fmt: skip
             await member.start()
             try:
@@ -468,11 +139,17 @@ class Scheduler:
         finally:
             await self.__aexit__(None, None, None)
 
-    def _scratch(self) -> Scratch:
-        import tempfile
+    async def _scratch_folder(self) -> Callable[[], Scratch]:
+        """One folder per user, namespace and server: a cluster's instances on this machine share it, others not."""
+        key = self._client.key("meta")
 
-        root = Path(tempfile.gettempdir()) / f"labsched-{self.namespace}"
-        return FolderScratch(root, self.host.clock)
+        async def identity() -> Any:
+            await self._client.redis.execute_command("HSETNX", key, "id", self.host.new_id())
+            return await self._client.redis.execute_command("HGET", key, "id")
+
+        which = text(await self._client.retrying(identity))
+        root = Path(tempfile.gettempdir()) / f"labsched-{os.getuid()}-{self.namespace}-{which}"
+        return lambda: FolderScratch(root, self.host.clock)
 
     async def serve(self, name: str | None = None) -> None:
         """Be an instance until SIGTERM, SIGINT or a drain from elsewhere; a second signal ends the process."""
@@ -484,22 +161,3 @@ class Scheduler:
     def run(self, name: str | None = None) -> None:
         """`serve`, from outside an event loop."""
         asyncio.run(self.serve(name))
-
-
-def _check_word(what: str, word: str) -> None:
-    if (
-        not isinstance(word, str)
-        or not word
-        or len(word) > 200
-        or not word.isprintable()
-        or set(word) & set(" {}*")
-    ):
-        raise ConfigError(
-            f"{what} is {word!r}: 1 to 200 printable characters, no space, no '{{', '}}' or '*'"
-        )
-
-
-def _milliseconds(what: str, when: datetime) -> int:
-    if not isinstance(when, datetime) or when.tzinfo is None:
-        raise ConfigError(f"{what} is {when!r}: a datetime with a timezone is needed")
-    return round(when.timestamp() * 1000)

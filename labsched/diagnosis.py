@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import codec
 from .durations import show
 from .events import Events
 from .model import Event, Execution, InstanceInfo, Kind, Reason, State, TaskInfo, as_datetime
@@ -203,10 +204,11 @@ def snapshot(reply: list[Any]) -> dict[str, Any]:
             for name, status, mark, definition in rows(reply[4], 4)
         },
         "locks": {
-            name: {"owner": owner, "token": number(token), "until": number(until)}
-            for name, owner, token, until in rows(reply[5], 4)
+            name: {"owner": owner, "token": number(token), "until": number(until), "least_until": number(least)}
+            for name, owner, token, until, least in rows(reply[5], 5)
         },
         "instances": {
-            name: {"incarnation": int(inc), "until": number(until)} for name, inc, until in rows(reply[6], 3)
+            name: {"incarnation": int(inc), "until": number(until), **(codec.from_json(facts) or {})}
+            for name, inc, until, facts in rows(reply[6], 4)
         },
     }  # fmt: skip

@@ -35,7 +35,7 @@ class Scheduler:
         settings: Settings | None = None,
         data_dir: str | Path | None = None,
         host: Host | None = None,
-        patience: float = 10.0,
+        patience: float | None = 10.0,
     ) -> None:
         self._app = AsyncScheduler(
             url, namespace=namespace, settings=settings, data_dir=data_dir, host=host, patience=patience

@@ -90,7 +90,8 @@ class Wire:
         if len(steps) == 1:
             name, args = steps[0]
             try:
-                return [await self._redis.execute_command("EVALSHA", script(name, self._trusted)[1], 1, self._prefix, *args)]
+                sha = script(name, self._trusted)[1]
+                return [await self._redis.execute_command("EVALSHA", sha, 1, self._prefix, *args)]
             except rex.NoScriptError as error:
                 return [error]
         pipe = self._redis.pipeline(transaction=False)

@@ -456,7 +456,7 @@ async def test_an_app_that_lost_its_server_says_so_in_its_health(valkey):
         import redis.asyncio as aioredis
 
         app = new_app(valkey, client=lambda: aioredis.Redis(port=relay.port, socket_timeout=0.2))
-        app._patience = 0.3
+        app.patience = 0.3
         app.task("a", manual())(never)
         async with app:
             relay.stall()

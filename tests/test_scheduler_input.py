@@ -8,7 +8,15 @@ import pytest
 from apps import new_app
 
 from labsched import Scheduler, at, cron, every, exponential, manual, misfire
-from labsched.errors import ConfigError, LabschedError, PayloadError, ScheduleError, UnknownExecution, UnknownTask
+from labsched.errors import (
+    ConfigError,
+    LabschedError,
+    PayloadError,
+    ScheduleError,
+    ServerUnsuitable,
+    UnknownExecution,
+    UnknownTask,
+)
 
 NAIVE = datetime(2026, 1, 1)
 
@@ -261,6 +269,6 @@ async def test_a_namespace_of_a_newer_format_is_refused(app, anyserver):
     async with app:
         key = app._client.key("meta")
         await app._client.redis.hset(key, "format", 2)
-        with pytest.raises(ConfigError, match=r"written by a newer labsched \(format 2, this one knows 1\): upgrade"):
+        with pytest.raises(ServerUnsuitable, match=r"written by a newer labsched \(format 2, this one knows 1\): upgrade"):
             await new_app(anyserver).__aenter__()
         await app._client.redis.delete(key)

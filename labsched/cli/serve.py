@@ -20,7 +20,7 @@ from ..config import Settings
 from ..errors import ConfigError
 from . import logs
 from .call import Call, command, run
-from .usercode import FOREVER, adopt, load_app
+from .usercode import adopt, load_app
 
 log = logging.getLogger("labsched")
 
@@ -65,7 +65,7 @@ def instance(
 
 def _samples(call: Call, settings: Settings, host: Host, tasks: str | None) -> Scheduler:
     url, namespace = _where(call, settings)
-    scheduler = Scheduler(url, namespace=namespace, settings=settings, host=host, patience=FOREVER)
+    scheduler = Scheduler(url, namespace=namespace, settings=settings, host=host, patience=None)
     packaged = Path(__file__).resolve().parents[1] / "tasks.yml"
     _add_tasks(scheduler, tasks or settings.tasks or str(packaged))
     return scheduler

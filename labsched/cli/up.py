@@ -11,8 +11,8 @@ import click
 from ..connect import hide_password
 from ..errors import Unreachable
 from ..model import Kind
-from . import logs
 from ..serving import stopping
+from . import logs
 from .call import Call, Failed, command, run
 from .events import line
 from .output import echo, note

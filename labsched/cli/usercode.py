@@ -15,8 +15,6 @@ from ..config import Settings
 from ..errors import ConfigError, LabschedError
 from .call import Call
 
-FOREVER = float("inf")  # an instance waits for its server as long as it takes
-
 
 def load_app(spec: str) -> Scheduler:
     """The Scheduler that "module:attribute" or "path/file.py:attribute" names. Raises `ConfigError`."""
@@ -68,12 +66,11 @@ def adopt(app: Scheduler, call: Call, settings: Settings, host: Host) -> Schedul
     # What was typed counts even where it says what is the default anyway.
     typed = {"redis_url": call.url, "namespace": call.namespace}
     given |= {field: value for field, value in typed.items() if value is not None}
-    app.settings = app.settings.replace(**given)
-    app.namespace = given.get("namespace", app.namespace)
-    app._url = given.get("redis_url", app._url)
-    if app._url == "embedded":
-        app._url, namespace = call.where()
-        app.namespace = namespace if app.namespace == default.namespace else app.namespace
-    app.host = host
-    app._patience = FOREVER
+    url, namespace = given.get("redis_url", app.target), given.get("namespace", app.namespace)
+    if url == "embedded":
+        url, attached = call.where()
+        namespace = attached if namespace == default.namespace else namespace
+    changed = app.settings.replace(**given)
+    # However long it takes: an instance waits for its server.
+    app.configure(url=url, namespace=namespace, settings=changed, host=host, patience=None)
     return app

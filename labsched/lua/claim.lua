@@ -110,6 +110,7 @@ if more_at and more_at < math.huge then reply[3] = num(more_at) end
 local total = 0
 for _, p in ipairs(picks) do total = total + #p[3] end
 local token = take(math.max(total, 1))
+local inc_json = ',"inc":' .. inc .. '}'
 local claimed, started = {}, num(now_us)
 local running, late = {}, {}
 for _, stray in ipairs(strays) do
@@ -126,7 +127,7 @@ for _, p in ipairs(picks) do
     redis.call('HSET', k_x(id), 'state', 'RUNNING', 'attempt', attempt, 'token', mine, 'inst', name, 'inc', inc,
       'started', started, 'until', hard_end)
     event('RUNNING', task, id, attempt, mine, name, '', '{"until":' .. hard_end .. ',"slot":' ..
-      (x[5] ~= '' and x[5] or 'null') .. ',"late_ms":' .. num(now - due) .. ',"version":' .. d.version .. '}')
+      (x[5] ~= '' and x[5] or 'null') .. ',"late_ms":' .. num(now - due) .. ',"version":' .. d.version .. inc_json)
     if x[7] == '1' then
       lock_take('task:' .. task, name, mine, tonumber(hard_end), now + tonumber(d.lock_least), mine, task, id)
     end

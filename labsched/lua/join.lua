@@ -25,7 +25,8 @@ if old then
 end
 redis.call('HSET', k_names, name, inc)
 redis.call('HSET', k_inst(inc), 'name', name, 'join', nonce, 'state', 'ACTIVE', 'joined', num(now), 'seen', num(now),
-  'scope', scope, 'pool', ARGV[6], 'hostname', ARGV[7], 'pid', ARGV[8])
+  'scope', scope, 'pool', ARGV[6], 'hostname', ARGV[7], 'pid', ARGV[8],
+  'facts', ARGV[5])
 for i = 9, #ARGV, 2 do redis.call('HSET', k_handlers(inc), ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', k_leases, num(now + lease_ms), inc)
 if scope ~= '' then

@@ -22,9 +22,9 @@ return {
   rows(leader[1] and {leader[1]} or {}, 3, function() return {leader[2], leader[3], leader[4]} end),
   rows(redis.call('ZRANGE', k_all, 0, -1), 6, fields(k_x, 'state', 'task', 'attempt', 'token', 'inst', 'slot')),
   rows(redis.call('SMEMBERS', k_tasks), 3, fields(k_task, 'status', 'watermark', 'def')),
-  rows(redis.call('ZRANGEBYSCORE', k_locks, '(' .. num(now), '+inf'), 3, fields(k_lock, 'owner', 'token', 'until')),
-  rows(redis.call('HKEYS', k_names), 2, function(name)
+  rows(redis.call('ZRANGEBYSCORE', k_locks, '(' .. num(now), '+inf'), 4, fields(k_lock, 'owner', 'token', 'until', 'least')),
+  rows(redis.call('HKEYS', k_names), 3, function(name)
     local inc = redis.call('HGET', k_names, name)
-    return {inc, redis.call('ZSCORE', k_leases, inc)}
+    return {inc, redis.call('ZSCORE', k_leases, inc), redis.call('HGET', k_inst(inc), 'facts')}
   end),
 }

@@ -247,11 +247,12 @@ class ProcessCluster:
     async def _missing(self) -> str:
         """What `ready` still waits for, or an empty text."""
         found = {info.pid: info for info in await self.app.instances()}
-        pids = self.pids
+        # A paused member can neither join nor act as the leader that it may still be on paper.
+        pids = {name: pid for name, pid in self.pids.items() if not self._members[name].paused}
         absent = [name for name, pid in pids.items() if pid not in found]
         if absent:
             return f"{', '.join(absent)} did not join"
-        leads = any(found[pid].leader for pid in pids.values())
+        leads = any(found[pid].leader for pid in pids.values() if pid in found)
         return "" if leads or not self.settings.leader_election or not pids else "nobody leads"
 
     async def _changes(self) -> AsyncGenerator[None, None]:

@@ -1,0 +1,409 @@
+"""`Client`: a handle on one namespace. It triggers, waits, steers and looks; `Scheduler` adds being an instance."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from . import codec, diagnosis
+from .clock import Host
+from .config import Settings
+from .connect import Opened, open_url
+from .durations import seconds
+from .errors import ConfigError, ServerUnsuitable
+from .events import Events
+from .mailbox import Waiting
+from .metrics import Health, Metrics, health, metrics
+from .model import CatchUp, Event, Execution, InstanceInfo, LockInfo, Priority, Reason, State, TaskInfo
+from .preflight import preflight
+from .preview import Forecast, Preview, forecast, preview
+from .registry import Registry
+from .schedule import between
+from .store import FORMAT, Store, text
+
+log = logging.getLogger("labsched")
+
+LOOK_AGAIN = 5.0  # seconds after which a waiter looks for itself, in case its hint was lost
+MOST_SLOTS = 100_000  # slots that one backfill may make
+
+
+class Client:
+    """Opens on `async with`; methods raise `Unreachable`, `OutcomeUnknown` and `ServerUnsuitable` beside what
+    each names. `patience`: seconds for which a call is repeated while the server does not answer, None for ever.
+    """
+
+    def __init__(
+        self,
+        url: str | Opened | None = None,
+        *,
+        namespace: str | None = None,
+        settings: Settings | None = None,
+        data_dir: str | Path | None = None,
+        host: Host | None = None,
+        patience: float | None = 10.0,
+    ) -> None:
+        self._opened: Opened | None = None
+        self._data_dir = data_dir
+        self._users = 0
+        self._opening = asyncio.Lock()
+        self._quiet_until = 0.0
+        self.settings, self.host = settings or Settings(), host or Host()
+        self.configure(
+            url=url or self.settings.redis_url,
+            namespace=namespace or self.settings.namespace,
+            patience=patience,
+        )
+
+    def configure(
+        self,
+        *,
+        url: str | Opened | None = None,
+        namespace: str | None = None,
+        settings: Settings | None = None,
+        host: Host | None = None,
+        patience: float | None = None,
+    ) -> None:
+        """Move a handle that is not open, for whoever runs another's code; None (patience: always) is set as given."""
+        if self._opened is not None:
+            raise ConfigError("the scheduler is open: configure it before")
+        if namespace is not None:
+            check_word("namespace", namespace)
+            self.namespace = namespace
+        self.settings, self.host = settings or self.settings, host or self.host
+        self.target: str | Opened = url or self.target
+        self.patience = patience
+
+    # Opening.
+
+    async def __aenter__(self) -> Self:
+        return await self._enter(self.patience)
+
+    async def _enter(self, patience: float | None) -> Self:
+        async with self._opening:
+            if self._users == 0:
+                await self._open(patience)
+            self._users += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with self._opening:
+            self._users -= 1
+            if self._users == 0:
+                await self._waiting.close()
+                assert self._opened is not None
+                await self._opened.close()
+                self._opened = None
+
+    async def _open(self, patience: float | None) -> None:
+        if isinstance(self.target, Opened):
+            opened = self.target
+        else:
+            opened = open_url(
+                self.target, data_dir=self._data_dir, request_timeout=self.settings.request_timeout
+            )
+        self._opened = opened
+        self._client = self._store(patience)
+        try:
+            await self._client.retrying(lambda: preflight(opened.redis))
+            await self._check_format()
+            self.registry = Registry(self._client)
+            await self._define()
+        except BaseException:
+            await opened.close()
+            self._opened = None
+            raise
+        self._client.patience = self.patience
+        self._events = Events(self._client, opened.blocking)
+        self._waiting = Waiting(self._client, f"client-{self.host.new_id()}", blocking=opened.blocking)
+
+    async def _define(self) -> None:
+        """What has to be in the registry before the first call."""
+
+    def _store(self, patience: float | None) -> Store:
+        assert self._opened is not None
+        return Store(
+            self._opened.redis,
+            self.namespace,
+            host=self.host,
+            patience=patience,
+            on_trouble=self._trouble,
+            trusted=self._opened.trusted,
+        )
+
+    def _trouble(self, message: str) -> None:
+        """Warn, but not more than once a second: every loop of an instance meets the same trouble."""
+        now = self.host.clock.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + 1.0
+            log.warning("%s", message)
+
+    async def _check_format(self) -> None:
+        key = self._client.key("meta")
+        found = await self._client.retrying(lambda: self._client.redis.execute_command("HGET", key, "format"))
+        if found is not None and int(found) > FORMAT:
+            raise ServerUnsuitable(
+                f"namespace {self.namespace!r} was written by a newer labsched (format {text(found)}, "
+                f"this one knows {FORMAT}): upgrade, or use another namespace"
+            )
+
+    @property
+    def url(self) -> str:
+        """The server's URL as opened (it may carry a password)."""
+        self._check_open()
+        assert self._opened is not None
+        return self._opened.url
+
+    def _check_open(self) -> None:
+        if self._opened is None:
+            raise ConfigError("the scheduler is not open: use it inside `async with app:`")
+
+    # Triggering and waiting.
+
+    async def trigger(
+        self,
+        name: str,
+        /,
+        *,
+        _key: str | None = None,
+        _at: datetime | None = None,
+        _priority: Priority | None = None,
+        **payload: Any,
+    ) -> str:
+        """Run a task once, now or `_at` a time. Returns the execution's id.
+
+        The same `_key` makes one execution however often it is sent, as long as that is kept.
+        Raises `UnknownTask`, `PayloadError`, `BacklogFull`, `ConfigError`.
+        """
+        at = None if _at is None else _milliseconds("_at", _at)
+        keys = None if _key is None else [_key]
+        return (await self._trigger(name, [payload], keys, at, _priority))[0]
+
+    async def trigger_many(
+        self,
+        name: str,
+        payloads: Iterable[Mapping[str, Any]],
+        keys: Sequence[str] | None = None,
+        *,
+        priority: Priority | None = None,
+    ) -> list[str]:
+        """Run a task once per payload, sent in batches of 1,000. Returns the ids, in order.
+
+        Raises as `trigger`; a `BacklogFull` says how many had been added before.
+        """
+        return await self._trigger(name, list(payloads), keys, None, priority)
+
+    async def _trigger(
+        self,
+        name: str,
+        payloads: Sequence[Mapping[str, Any]],
+        keys: Sequence[str] | None,
+        at: int | None,
+        priority: Priority | None,
+    ) -> list[str]:
+        self._check_open()
+        if priority not in (None, "high", "normal", "low"):
+            raise ConfigError(f"priority is {priority!r}, allowed are high, normal, low")
+        if keys is None:
+            ids = [f"{name}~{id}" for id in self.host.new_ids(len(payloads))]
+        else:
+            if len(keys) != len(payloads):
+                raise ConfigError(f"{len(keys)} keys for {len(payloads)} payloads")
+            for key in keys:
+                check_word("key", key)
+            ids = [f"{name}~{key}" for key in keys]
+        items = [
+            (id, codec.payload_json(p, f"payload of {name!r}"), "")
+            for id, p in zip(ids, payloads, strict=True)
+        ]
+        if not items:
+            await self.registry.task(name)
+        await self.registry.enqueue(name, items, priority=priority, at=at)
+        return ids
+
+    async def wait(self, xid: str, timeout: Any = None) -> Execution:
+        """The execution once it is in a terminal state. Raises `TimeoutError`, `UnknownExecution`."""
+        self._check_open()
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        key = f"done:{xid}"
+        try:
+            async with asyncio.timeout(limit):
+                while True:
+                    future = self._waiting.expect(key)
+                    try:
+                        if (await self.registry.watch(xid, self._waiting.box)).terminal:
+                            return await self.registry.execution(xid)
+                        with contextlib.suppress(TimeoutError):
+                            async with asyncio.timeout(LOOK_AGAIN):
+                                await future
+                    finally:
+                        self._waiting.forget(key, future)
+        except TimeoutError:
+            raise TimeoutError(f"execution {xid} has not ended within {timeout}") from None
+
+    async def backfill(self, name: str, start: datetime, end: datetime) -> list[str]:
+        """Run a task for each of its slots in (start, end], as fast as workers allow. Returns the ids.
+
+        A slot that was backfilled already is not run again (as long as that run is kept).
+        """
+        task = (await self.registry_open().task(name)).task
+        first, last = _milliseconds("start", start), _milliseconds("end", end)
+        slots: list[int] = []
+        for slot in between(task.schedule, first, last):
+            if len(slots) == MOST_SLOTS:
+                raise ConfigError(
+                    f"more than {MOST_SLOTS} slots between {start} and {end}: backfill in parts"
+                )
+            slots.append(slot)
+        items = [(f"{name}@{slot}~backfill", "{}", str(slot)) for slot in slots]
+        await self.registry.enqueue(name, items, source="backfill")
+        return [id for id, _, _ in items]
+
+    # Steering.
+
+    def registry_open(self) -> Registry:
+        self._check_open()
+        return self.registry
+
+    async def pause(self, name: str) -> bool:
+        """No more slots until `resume`; triggers still run. False when it was paused already."""
+        return await self.registry_open().set_status(name, "PAUSED")
+
+    async def resume(self, name: str, catch_up: CatchUp = "none") -> bool:
+        """Slots again. `catch_up`: what becomes of those missed: none, the latest one, or all of them."""
+        if catch_up not in ("none", "latest", "all"):
+            raise ConfigError(f"catch_up is {catch_up!r}, allowed are none, latest, all")
+        return await self.registry_open().set_status(name, "ACTIVE", catch_up)
+
+    async def disable(self, name: str) -> bool:
+        """Neither slots nor triggers until `resume`."""
+        return await self.registry_open().set_status(name, "DISABLED")
+
+    async def cancel(self, xid: str, force: bool = False) -> str:
+        """ "cancelled", "requested" (it runs and was asked to stop) or "already" (it had ended).
+
+        With `force` a running attempt's token is revoked at once: whatever it still does, it commits nothing.
+        """
+        return await self.registry_open().cancel(xid, force)
+
+    async def requeue(self, xid: str) -> None:
+        """Give a FAILED or DEAD execution another life. Raises `UnknownExecution`, `ConfigError`."""
+        await self.registry_open().requeue(xid)
+
+    async def drain(self, instance: str) -> bool:
+        """Ask an instance to finish what it runs and leave; False when there is none of that name."""
+        self._check_open()
+        return text(await self._client.call("drain", instance, "")) == "ok"
+
+    # Looking.
+
+    async def now(self) -> int:
+        """The server's clock, Unix milliseconds."""
+        self._check_open()
+        clock = await self._client.retrying(lambda: self._client.redis.execute_command("TIME"))
+        return int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+    async def preview(self, name: str, n: int = 10) -> list[Preview]:
+        """The next `n` slots of a task, with what daylight saving does to them."""
+        task = (await self.registry_open().task(name)).task
+        return preview(task.schedule, name, await self.now(), n)
+
+    async def forecast(self, hours: float = 24) -> Forecast:
+        """How many fires are due in each second to come: the herd."""
+        active = [t.task for t in await self.tasks() if t.status == "ACTIVE"]
+        return forecast([(t.name, t.schedule) for t in active], await self.now(), hours)
+
+    async def tasks(self) -> list[TaskInfo]:
+        """All definitions with their counters, by name."""
+        return await self.registry_open().tasks()
+
+    async def executions(
+        self,
+        task: str | None = None,
+        state: State | str | None = None,
+        limit: int = 100,
+        before: datetime | None = None,
+    ) -> list[Execution]:
+        """Newest first (by creation; with a terminal state, by end). Logs are left out: see `execution`."""
+        if state is not None and state not in set(State):
+            raise ConfigError(f"state is {state!r}, allowed are {', '.join(State)}")
+        if limit < 1:
+            raise ConfigError(f"limit is {limit}, allowed is 1 or more")
+        wanted = None if state is None else State(state)
+        older = None if before is None else _milliseconds("before", before)
+        return await self.registry_open().executions(task, wanted, limit, older)
+
+    async def execution(self, xid: str) -> Execution:
+        """One execution with attempts and log. Raises `UnknownExecution`."""
+        return await self.registry_open().execution(xid)
+
+    async def instances(self) -> list[InstanceInfo]:
+        """Live members, by name."""
+        return await self.registry_open().instances()
+
+    async def locks(self) -> list[LockInfo]:
+        """Locks that are held now, by name."""
+        return await self.registry_open().locks()
+
+    async def events(self, since: str = "-") -> AsyncIterator[Event]:
+        """History after `since` (exclusive), then whatever happens, without polling; "$" begins with now.
+
+        Raises `EventsGap` when `since` was trimmed or lies beyond the last event.
+        """
+        self._check_open()
+        async for event in self._events.follow(since):
+            yield event
+
+    async def history(self, since: str = "-", until: str = "+") -> list[Event]:
+        """The events after `since` up to `until`, without following. Raises `EventsGap`."""
+        self._check_open()
+        return await self._events.read(since, until)
+
+    async def metrics(self) -> Metrics:
+        """Counters, rates and distributions of the namespace."""
+        return await metrics(self.registry_open(), await self.now())
+
+    async def health(self) -> Health:
+        """Whether the server answers, somebody leads and heartbeats are fresh. Raises nothing for a dead server."""
+        return await health(self.registry_open(), self.settings)
+
+    async def why(self, xid: str) -> list[Reason]:
+        """Why an execution is where it is. Raises `UnknownExecution`."""
+        return await diagnosis.why(self.registry_open(), await self.execution(xid), await self.now())
+
+    async def why_not(self, name: str, at: datetime | None = None) -> list[Reason]:
+        """Why a task did not run at a time, or does not run now. Raises `UnknownTask`."""
+        when = None if at is None else _milliseconds("at", at)
+        info = await self.registry_open().task(name)
+        return await diagnosis.why_not(self.registry, self._events, info, when, await self.now())
+
+    async def snapshot(self) -> dict[str, Any]:
+        """The whole state at one instant, as recordings keep it. Reads everything: not for a dashboard."""
+        self._check_open()
+        return diagnosis.snapshot(await self._client.call("snapshot"))
+
+
+def check_word(what: str, word: str) -> None:
+    if (
+        not isinstance(word, str)
+        or not word
+        or len(word) > 200
+        or not word.isprintable()
+        or set(word) & set(" {}*")
+    ):
+        raise ConfigError(
+            f"{what} is {word!r}: 1 to 200 printable characters, no space, no '{{', '}}' or '*'"
+        )
+
+
+def _milliseconds(what: str, when: datetime) -> int:
+    if not isinstance(when, datetime) or when.tzinfo is None:
+        raise ConfigError(f"{what} is {when!r}: a datetime with a timezone is needed")
+    return round(when.timestamp() * 1000)
