@@ -198,6 +198,14 @@ def test_claiming_and_dispatching_under_a_name_that_is_gone_is_a_violation(reaso
     assert no_stale_write(h.join("i1", 9).run(X(5), 11, "i1").rec()).ok
 
 
+def test_a_claim_by_a_superseded_incarnation_of_a_live_name_is_a_violation():
+    h = quiet().at(5).join("i1", 50).at(6).ready("job~a", source="trigger")
+    assert not no_stale_write(h.at(7).add("RUNNING", "job~a", attempt=1, token=60, instance="i1", inc=50).rec()).violations
+    stale = h.at(8).ready("job~b", source="trigger").add("RUNNING", "job~b", attempt=1, token=61, instance="i1", inc=1)
+    (violation,) = no_stale_write(stale.rec()).violations
+    assert "incarnation" in violation.sentence
+
+
 def test_a_lock_is_released_and_extended_by_its_holder_alone():
     h = History().take("a", 1, "i1", until=5).at(6).take("a", 2, "i2", until=20)
     found = no_stale_write(h.at(7).extend("a", 2, "i2", until=30).at(8).release("a", 2, "i2").rec())

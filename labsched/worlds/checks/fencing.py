@@ -151,8 +151,12 @@ class _Watch:
                 self._stale(e, at, f"incarnation {self.facts.rank(e.token)}", "that incarnation was over")
         elif self._acts(e) and name:
             self.find.tested += name in self.absent
+            inc = e.data.get("inc")
             if name in self.absent:
                 self._stale(e, at, "an incarnation that was over", "no incarnation of that name was live")
+            elif inc is not None and self.live.get(name, inc) != inc:
+                now = f"live was {self.facts.rank(self.live[name])}"
+                self._stale(e, at, f"incarnation {self.facts.rank(inc)}", now)
         if e.kind == Kind.LEADER_ELECTED:
             self.epoch, self.elections = e.epoch, self.elections + 1
         if e.kind in (Kind.INSTANCE_LEFT, Kind.INSTANCE_LOST):
