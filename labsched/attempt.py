@@ -44,7 +44,7 @@ class Attempt:
         ctx: Context,
         job: Registered,
         runner: Runner,
-        payload: dict[str, Any],
+        payload: str | bytes,
         fails: int,
         luck: Callable[[], float],
         settle: Callable[[Attempt, Verdict], None],
@@ -108,7 +108,8 @@ class Attempt:
     async def _run(self) -> None:
         self.started = True
         try:
-            result = await self._runner.run(self.job, self.ctx, self._payload, self._linger)
+            given = {**self.job.task.payload, **(codec.from_json(self._payload) or {})}
+            result = await self._runner.run(self.job, self.ctx, given, self._linger)
             verdict: Verdict | None = Verdict("SUCCEEDED", "SUCCEEDED", codec.to_json(result, "result"))
         except asyncio.CancelledError as error:
             verdict = self._verdict_of_stop() if self.stopped else self._failed("FAILED", error)

@@ -12,6 +12,7 @@ from .errors import PayloadError
 from .model import Attempt, Event, Execution, Failure, Kind, State, Task
 
 MAX_JSON = 1 << 20  # bytes of one payload, result or fenced value
+SURELY_FLAT = 400  # with so few brackets nothing is too deep to be read
 
 _decode = msgspec.json.decode
 # The standard library's encoder: msgspec's would take bytes, dates and sets, and turn NaN into null.
@@ -32,6 +33,11 @@ def to_json(value: Any, what: str) -> str:
         encoded.encode()
     except UnicodeEncodeError:
         raise PayloadError(f"{what} holds text that is not Unicode (a lone surrogate)") from None
+    if encoded.count("[") + encoded.count("{") > SURELY_FLAT:
+        try:
+            _decode(encoded)
+        except RecursionError:
+            raise PayloadError(f"{what} is nested too deep to be read again") from None
     return encoded
 
 
@@ -58,12 +64,16 @@ def decode_task(text: str | bytes) -> Task:
 
 def failure_of(error: BaseException, traceback: str) -> Failure:
     """What is kept of an exception: message cut at 2,000, traceback at 16,000 characters."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "its message cannot be shown: __str__ raised"
     return Failure(
-        type=type(error).__name__, message=_clean(str(error)[:2000]), traceback=_clean(traceback[-16_000:])
+        type=type(error).__name__, message=clean(message[:2000]), traceback=clean(traceback[-16_000:])
     )
 
 
-def _clean(said: str) -> str:
+def clean(said: str) -> str:
     """Text that can be sent: a lone surrogate (an undecodable file name, say) as its escape."""
     return said.encode("utf-8", "backslashreplace").decode()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import codec
 from .clock import Host
-from .errors import ConfigError, StaleToken
+from .errors import ConfigError, PayloadError, StaleToken
 from .model import as_datetime
 from .store import Store, text
 
@@ -109,11 +109,14 @@ class Context:
 
     def log(self, message: object) -> None:
         """Keep a line with the execution (the last 1,000 are kept). Sent within a second, and at the end."""
-        self.lines.append(str(message)[:MAX_LINE])
+        self.lines.append(codec.clean(str(message)[:MAX_LINE]))
         self._on_note(self)
 
     def progress(self, done: float, total: float) -> None:
-        """Tell how far the body is."""
+        """Tell how far the body is. Raises `PayloadError` for what is no number."""
+        if not (isinstance(done, int | float) and isinstance(total, int | float)):
+            raise PayloadError(f"progress is {done!r} of {total!r}, allowed are numbers")
+        codec.to_json([done, total], "progress")
         self.progress_made = (done, total)
         self._on_note(self)
 

@@ -197,7 +197,7 @@ class Coordinator:
         if not self._fenced(reply):
             return False
         more = int(reply[1]) + int(reply[2]) > 0 or text(reply[3]) == "1"
-        self._trim_at = self._host.clock.monotonic() + (0.1 if more else TRIM_EVERY)
+        self._trim_at = self._host.clock.monotonic() + (0.05 if more else TRIM_EVERY)
         return True
 
 

@@ -51,13 +51,24 @@ class Events:
         newest = await self._ask("XREVRANGE", self._key, "+", "-", "COUNT", 1)
         return text(newest[0][0]) if newest else "0-0"
 
+    async def _trimmed(self) -> str | None:
+        """An id with nothing but removed events up to it, and nothing removed after it."""
+        found = await self._ask("HGET", self._store.key("meta"), "trimmed")
+        return None if found is None else text(found)
+
     async def _check_gap(self, since: str) -> None:
-        trimmed = await self._ask("HGET", self._store.key("meta"), "trimmed")
-        if trimmed is not None and _position(since) < _position(text(trimmed)):
-            raise EventsGap(f"events after {since} were trimmed, the last one gone is {text(trimmed)}")
+        gone = await self._trimmed()
+        if gone is not None and _position(since) < _position(gone):
+            raise EventsGap(f"events after {since} were trimmed, up to {gone}")
         last = await self.last_id()
         if _position(since) > _position(last):
             raise EventsGap(f"{since} lies beyond the last event {last}: the history was reset")
+
+    async def _check_overtaken(self, at: str, first: str) -> None:
+        """Whether retention has removed events between the place reached and the `first` one read after it."""
+        gone = await self._trimmed()
+        if at != "0-0" and gone is not None and _position(at) < _position(gone) < _position(first):
+            raise EventsGap(f"events after {at} were trimmed before they were read, up to {gone}")
 
     async def _start(self, since: str) -> str:
         if since == "$":
@@ -76,6 +87,8 @@ class Events:
             page = await self._ask(
                 "XRANGE", self._key, f"({at}" if at != "0-0" else "-", until, "COUNT", PAGE
             )
+            if page and found:
+                await self._check_overtaken(at, text(page[0][0]))
             found.extend(_decode(entry) for entry in page)
             if len(page) < PAGE:
                 return found
@@ -101,6 +114,9 @@ class Events:
                 doubtful = at != "0-0"
                 await self._store.host.clock.sleep(0.2)
                 continue
-            for entry in _entries(reply):
+            entries = _entries(reply)
+            if entries:
+                await self._check_overtaken(at, text(entries[0][0]))
+            for entry in entries:
                 at = text(entry[0])
                 yield _decode(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ class Instance:
         self.membership = Membership(
             store, host, settings, name, scope, registered_versions(handlers),
             on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_work=self.worker.hint,
+            on_draining=lambda: self._drain_asked.set(),
         )  # fmt: skip
         self.worker.on_stopped = lambda attempt, how: self.membership.note(
             "stopped", execution=attempt.ctx.execution, token=attempt.ctx.token, how=how
@@ -83,13 +85,16 @@ class Instance:
         self._tasks = [loop.create_task(self._supervise(what, run), name=what) for what, run in loops.items()]
 
     async def _supervise(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Keep one loop going while the server refuses it (full, read-only, half started)."""
+        """Keep one loop going, whatever happens in it: an instance that only renews its lease would be worse."""
         while True:
             try:
                 return await run()
             except LabschedError as error:
+                # The server refuses: it is full, read-only, half started.
                 self._log(f"{what}: {error}")
-                await self._host.clock.sleep(1.0)
+            except Exception as error:
+                self._log(f"{what}: this should not happen: {''.join(traceback.format_exception(error))}")
+            await self._host.clock.sleep(1.0)
 
     # Told by membership.
 
@@ -175,7 +180,8 @@ class Instance:
         self.worker.claiming = False
         await self._stop_coordinating()
         stage("stepped-down")
-        await self._store.call("drain", self.name, self.membership.incarnation)
+        if self.membership.incarnation:  # else the name may be another's by now
+            await self._store.call("drain", self.name, self.membership.incarnation)
         stage("claiming-stopped")
         unstarted = [a for a in self.worker.attempts.values() if not a.started]
         for attempt in unstarted:

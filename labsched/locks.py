@@ -27,7 +27,6 @@ from .holding import around
 from .mailbox import Mailbox
 from .model import LockInfo, as_datetime
 from .store import Store, text, texts
-from .wire import Wire
 
 Duration = float | int | str | timedelta
 P = ParamSpec("P")
@@ -87,7 +86,7 @@ class Lock:
         most = _ms("at_most_for", self.at_most_for if at_most_for is None else at_most_for, least=1)
         if self.over:
             self.assert_held()
-        reply, sent, _ = await self.manager._step("lock_extend", self.name, self.owner, self.token, most)
+        reply, sent, _ = await self.manager._store.timed("lock_extend", self.name, self.owner, self.token, most)
         if text(reply[0]) == "refused":
             self._end("was lost: " + _why(reply))
             self.assert_held()
@@ -104,7 +103,7 @@ class Lock:
         if self.released:
             return
         manager = self.manager
-        reply, _, tries = await manager._step("lock_release", self.name, self.owner, self.token, manager._box)
+        reply, _, tries = await manager._store.timed("lock_release", self.name, self.owner, self.token, manager._box)
         word = text(reply[0])
         # A refused repeat, sent while the lease ran: an earlier copy has done it, others held it since.
         if word == "refused" and not (tries > 1 and self.held):
@@ -144,7 +143,6 @@ class LockManager:
         self.host = host or Host()
         self._store = Store(redis, namespace, host=self.host, patience=patience, on_trouble=on_trouble)
         self.on_trouble = self._store.on_trouble
-        self._wire = Wire(redis, self._store.prefix)
         self._box = self.host.new_id()
         self.owner = f"{self.host.hostname}:{self.host.pid}:{self._box[:8]}" if owner is None else owner
         if not isinstance(self.owner, str) or not self.owner:
@@ -156,7 +154,7 @@ class LockManager:
         """The lock, or None when it is held, closed by `at_least_for`, or somebody waits for it."""
         terms, nonce = _Terms(name, at_most_for, at_least_for), self.host.new_id()
         try:
-            reply, sent, _ = await self._step(
+            reply, sent, _ = await self._store.timed(
                 "lock_acquire", name, self.owner, nonce, terms.most_ms, terms.least_ms
             )
         except (asyncio.CancelledError, OutcomeUnknown):
@@ -233,7 +231,7 @@ class LockManager:
 
     async def locks(self) -> list[LockInfo]:
         """Every lock that cannot be taken now, the one that ends first first."""
-        reply, _, _ = await self._step("lock_list", LISTED)
+        reply, _, _ = await self._store.timed("lock_list", LISTED)
         now, flat = int(reply[0]), texts(reply[1:])
         return [
             LockInfo(
@@ -258,23 +256,6 @@ class LockManager:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    async def _step(self, script: str, *args: str | int) -> tuple[Any, float, int]:
-        """Runs a script; also when its answered copy was sent (monotonic), and how often it was sent."""
-        sent, tries = 0.0, 0
-
-        async def send() -> Any:
-            nonlocal sent, tries
-            sent, tries = self.host.clock.monotonic(), tries + 1
-            return await self._wire.evalsha(script, args)
-
-        task = asyncio.current_task()
-        asked = task.cancelling() if task else 0
-        reply = await self._store.retrying(send)
-        if task and task.cancelling() > asked:
-            # On Python 3.11 the `wait_for` inside redis-py may swallow a cancellation.
-            raise asyncio.CancelledError
-        return reply, sent, tries
-
     def _granted(self, terms: _Terms, reply: Any, sent: float) -> Lock:
         until = int(reply[2])
         return Lock(self, terms, int(reply[1]), until, _deadline(sent, until, int(reply[3])))
@@ -286,7 +267,7 @@ class LockManager:
             while True:
                 told = self._waiting[nonce] = loop.create_future()
                 self._mail.start()
-                reply, sent, _ = await self._step(
+                reply, sent, _ = await self._store.timed(
                     "lock_wait", terms.name, self.owner, nonce, terms.most_ms, terms.least_ms, self._box,
                     int(ALIVE * 1000),
                 )  # fmt: skip
@@ -314,7 +295,7 @@ class LockManager:
         """Takes a call back that may have happened. If this cannot be sent, the lease or ALIVE ends it."""
         try:
             async with asyncio.timeout(GIVE_UP):
-                reply, _, _ = await self._step("lock_leave", name, nonce, self._box)
+                reply, _, _ = await self._store.timed("lock_leave", name, nonce, self._box)
                 self._deliver(text(reply[1]))
         except (LabschedError, TimeoutError) as error:
             self.on_trouble(f"could not leave the queue of lock {name!r}: {error}")

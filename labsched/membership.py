@@ -35,10 +35,12 @@ class Membership:
         on_lost: Callable[[], None],
         on_alarm: Callable[[], None],
         on_work: Callable[[], None],
+        on_draining: Callable[[], None],
     ) -> None:
         self._store, self._host, self._settings, self._name = store, host, settings, name
         self._scope, self._versions = scope, versions
-        self._on_joined, self._on_lost, self._on_alarm, self._on_work = on_joined, on_lost, on_alarm, on_work
+        self._on_joined, self._on_lost, self._on_alarm = on_joined, on_lost, on_alarm
+        self._on_work, self._on_draining = on_work, on_draining
         self.incarnation = ""
         self._alarm: Alarm | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -143,6 +145,8 @@ class Membership:
                 self._prove(sent)
             if text(reply[2]) == "1":
                 self._on_work()
+            if text(reply[3]) == "DRAINING":
+                self._on_draining()  # asked from elsewhere, and the hint was lost
             await clock.sleep(max(every - (clock.monotonic() - began), every / 10))
 
     async def leave(self, returned: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -105,9 +106,15 @@ class Store:
     async def retrying(self, send: Callable[[], Awaitable[T]]) -> T:
         """Send, and send again while the link fails. `send` must be safe to repeat."""
         clock, began, tries, sent = self.host.clock, self.host.clock.monotonic(), 0, False
+        task = asyncio.current_task()
+        asked = task.cancelling() if task else 0
         while True:
             try:
-                return await send()
+                reply = await send()
+                if task and task.cancelling() > asked:
+                    # On Python 3.11 the `wait_for` inside redis-py may swallow a cancellation.
+                    raise asyncio.CancelledError
+                return reply
             except (rex.ConnectionError, rex.TimeoutError, OSError) as error:
                 if isinstance(error, rex.AuthenticationError):
                     raise ServerUnsuitable(f"the server refused to let us in: {error}") from None

@@ -129,6 +129,15 @@ class Worker:
     async def _exchange(self, lane: int) -> bool:
         """One round trip: notes, ends, claim. False when there was nothing to say."""
         ended, self._ended = self._ended, []
+        try:
+            return await self._say(lane, ended)
+        except BaseException:
+            # What ended is told whatever happens: else it would run on for the server until its hard end.
+            self._ended[:0] = ended
+            self.hint()
+            raise
+
+    async def _say(self, lane: int, ended: list[tuple[Attempt, Verdict]]) -> bool:
         steps = self._note_steps({a.ctx.token for a, _ in ended})
         if ended:
             steps.append(("finish", self._finish_args(ended)))
@@ -145,6 +154,7 @@ class Worker:
         finally:
             self._asked -= want
             self._telling -= len(ended)
+        ended.clear()
         if want > 0:
             self._started(replies[-1], want, incarnation)
         return True
@@ -194,16 +204,14 @@ class Worker:
     def _start(self, row: list[Any]) -> None:
         id, task, token, attempt, fails, payload, slot, due, _until = row
         job = self._handlers[text(task)]
-        given = codec.from_json(payload) or {}
         ctx = Context(
             self._store, self._host, self._app, self._scratch, self._note,
             task=job.task.name, execution=text(id), slot=int(slot) if slot else None, due=int(due),
             attempt=int(attempt), token=int(token), instance=self._name,
         )  # fmt: skip
         running = Attempt(
-            ctx, job, self._runners[job.task.runner], {**job.task.payload, **given} if job.task.payload else given,
-            int(fails), self._host.rng.random, self._settle, self._release, self.on_stopped,
-            self._settings.cancel_grace,
+            ctx, job, self._runners[job.task.runner], payload, int(fails), self._host.rng.random,
+            self._settle, self._release, self.on_stopped, self._settings.cancel_grace,
         )  # fmt: skip
         self.attempts[text(token)] = running
         running.start()

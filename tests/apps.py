@@ -1,20 +1,22 @@
-"""Whole schedulers in this process: apps, instances and bodies on one server, with timings that a loaded machine keeps."""
+"""Whole schedulers in this process, on one server, with timings that a loaded machine keeps."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest_asyncio
 import redis
+import redis.asyncio as aioredis
 from cluster import NAMESPACE, Cluster
 from invariants import violations
-from servers import Server
+from servers import Relay, Server
 
 from labsched import Scheduler, Settings
-from labsched.connect import Opened
+from labsched.connect import Opened, no_retry
 from labsched.instance import Instance
 
 TIMES = {
@@ -25,7 +27,7 @@ TIMES = {
 
 def new_app(server: Server, *, client: Callable[..., Any] | None = None, **settings: Any) -> Scheduler:
     """An app with clients of its own on `server`."""
-    make = client or server.client
+    make = client or functools.partial(server.client, retry=no_retry())
     url: Any = Opened(make(), make(), server.url)
     return Scheduler(
         url, namespace=NAMESPACE, settings=Settings(**{**TIMES, "pool_size": 4, **settings}), patience=3.0
@@ -37,6 +39,11 @@ async def serving(app: Scheduler, *names: str) -> AsyncIterator[list[Instance]]:
     """Instances of one app, drained at the end."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(app.instance(name=name)) for name in names or ("i1",)]
+
+
+def through(relay: Relay, socket_timeout: float = 1.0) -> Callable[[], aioredis.Redis]:
+    """Makes clients whose link is that relay, and which resend nothing by themselves."""
+    return lambda: aioredis.Redis(port=relay.port, socket_timeout=socket_timeout, retry=no_retry())
 
 
 async def eventually(look: Callable[[], Any], within: float = 15.0) -> Any:

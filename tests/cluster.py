@@ -105,7 +105,9 @@ class Cluster:
         if handlers is None:
             handlers = {task.name: task.version for task in self.tasks.values()}
         flat = [value for pair in handlers.items() for value in pair]
-        reply = await self.call("join", name, nonce or self.fresh("join"), lease, scope, "{}", pool, "host", 1, *flat)
+        reply = await self.call(
+            "join", name, nonce or self.fresh("join"), lease, scope, "{}", pool, "host", 1, *flat
+        )
         return Member(self, name, reply[0], lease, scope)
 
     def fresh(self, what: str) -> str:
@@ -181,9 +183,7 @@ class Member:
         reply = await self.ask(n, nonce)
         assert reply[0] == "ok", reply
         rows = [reply[at : at + 9] for at in range(HEAD, len(reply), 9)]
-        return [
-            Grant(r[0], r[1], r[2], int(r[3]), int(r[4]), r[5], r[6], int(r[7]), int(r[8])) for r in rows
-        ]
+        return [Grant(r[0], r[1], r[2], int(r[3]), int(r[4]), r[5], r[6], int(r[7]), int(r[8])) for r in rows]
 
     async def claim_one(self) -> Grant:
         (grant,) = await self.claim(1)
@@ -232,7 +232,7 @@ class Member:
         """Dispatches a plan made of what the task looks like now; `seen` and `rev` make it stale."""
         h = await self.cluster.task(task)
         known = h.get("watermark" if not self.scope else f"watermark@{self.scope}", "")
-        was, left = catch_up or (h.get("catch_up", ""), "")
+        was, left = catch_up or (h.get(f"catch_up@{self.scope}" if self.scope else "catch_up", ""), "")
         args: list[Any] = [self.name, self.inc, self.epoch, self.scope, "1" if lock else "0"]
         args += [task, rev or h["rev"], known if seen is None else seen]
         args += [mark if mark is not None else (slots[-1] if slots else known), following, was, left]

@@ -180,7 +180,11 @@ def _counters(d: Dump) -> Iterator[str]:
         yield from _same(f"{task}.backlog", int(h["backlog"]), sum(count[s] for s in WAITING))
         turns = sum(x.get("turn") == "1" and x["state"] in ACTIVE for x in mine)
         yield from _same(f"{task}.slots", int(h["slots"]), turns)
-        held = [id for id, x in _by_state(d, "BUFFERED").items() if x["task"] == task and x.get("reason") == "overlap"]
+        held = [
+            id
+            for id, x in _by_state(d, "BUFFERED").items()
+            if x["task"] == task and x.get("reason") == "overlap"
+        ]
         yield from _same(f"{task}.buffered", [h["buffered"]] if h.get("buffered") else [], held)
 
 
@@ -294,7 +298,17 @@ def _totals(d: Dump) -> Iterator[str]:
             told["CREATED"] += 1
             seen.add(e["execution"])
     counts = d.one("counts", {})
-    for kind in ("SUCCEEDED", "FAILED", "DEAD", "CANCELLED", "SKIPPED", "LOST", "REFUSED", "CREATED", "LOCK_ACQUIRED"):
+    for kind in (
+        "SUCCEEDED",
+        "FAILED",
+        "DEAD",
+        "CANCELLED",
+        "SKIPPED",
+        "LOST",
+        "REFUSED",
+        "CREATED",
+        "LOCK_ACQUIRED",
+    ):
         yield from _same(f"counts.{kind}", int(counts.get(kind, "0")), told[kind])
     for (task,), h in d.of("task").items():
         for kind in ("SUCCEEDED", "FAILED", "DEAD", "CANCELLED", "SKIPPED", "LOST", "RETRYING"):

@@ -75,13 +75,13 @@ async def test_a_hand_over_needs_no_polling(anyserver, monkeypatch, same):
     waiting = asyncio.create_task(locks.wait("n", at_most_for=30, timeout=10))
     await queued(anyserver, 1)
     steps = []
-    step = locks._step
+    step = locks._store.timed
 
     async def counted(*args):
         steps.append(args[0])
         return await step(*args)
 
-    locks._step = counted
+    locks._store.timed = counted
     await held.release()
     lock = await waiting
     assert steps == (["lock_release"] if same else [])

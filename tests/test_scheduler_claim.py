@@ -186,7 +186,9 @@ async def test_the_run_of_a_slot_takes_the_lock_of_its_task_and_waits_for_it(clu
     await member.dispatch("a", slot)
     manual_run = await cluster.trigger_one()
     reply = await member.ask()
-    assert [reply[HEAD]] == [manual_run] and len(reply) == HEAD + 9, "only the trigger starts: it needs no lock"
+    assert [reply[HEAD]] == [manual_run] and len(reply) == HEAD + 9, (
+        "only the trigger starts: it needs no lock"
+    )
     assert int(reply[2]) == int(taken[2]), "and the worker is told when the lock ends"
     await cluster.call("lock_release", "task:a", "someone", taken[1], "box")
     grant = await member.claim_one()
@@ -280,7 +282,9 @@ async def test_idle_instances_are_told_of_new_work_and_only_those_that_can_do_it
 async def test_ids_of_any_printable_kind_survive_the_round_trip(cluster):
     await cluster.define("täsk.1/ü")
     member = await cluster.join()
-    await cluster.call("enqueue", "täsk.1/ü", "trigger", "", "", "täsk.1/ü~é\u00a0'\"]]--%s\\", '{"k":"\\u0000é"}', "")
+    await cluster.call(
+        "enqueue", "täsk.1/ü", "trigger", "", "", "täsk.1/ü~é\u00a0'\"]]--%s\\", '{"k":"\\u0000é"}', ""
+    )
     grant = await member.claim_one()
     assert grant.id == "täsk.1/ü~é\u00a0'\"]]--%s\\" and grant.payload == '{"k":"\\u0000é"}'
     assert await member.claim(1, nonce="n") == await member.claim(1, nonce="n") == []

@@ -101,7 +101,9 @@ async def test_only_the_newest_epoch_may_dispatch(cluster):
     await new.lead()
     assert await old.dispatch("a", slot) == ["refused", "dispatch", "epoch"]
     old.epoch, stolen = new.epoch, old.epoch
-    assert await old.dispatch("a", slot) == ["refused", "dispatch", "epoch"], "the right epoch, but not its own"
+    assert await old.dispatch("a", slot) == ["refused", "dispatch", "epoch"], (
+        "the right epoch, but not its own"
+    )
     assert (await new.dispatch("a", slot))[2:] == ["ok"]
     told = [(e["instance"], e["epoch"], e["data"]["why"]) for e in await cluster.events("REFUSED")]
     assert told == [("i1", stolen, "expired"), ("i1", stolen, "epoch"), ("i1", new.epoch, "epoch")]
@@ -148,17 +150,39 @@ async def test_a_task_paused_while_an_instance_joins_can_be_resumed_there(cluste
     assert (await member.dispatch("a", await cluster.now() - 10, lock=False))[2:] == ["ok"]
 
 
+async def test_instances_that_coordinate_for_themselves_catch_up_each(cluster):
+    await cluster.define("a", every("1s"), overlap="ALLOW")
+    one, _ = await cluster.join("i1", scope="i1"), await cluster.join("i2", scope="i2")
+    await cluster.registry.set_status("a", "PAUSED")
+    await cluster.registry.set_status("a", "ACTIVE", "none")
+    slot = await cluster.now() - 100
+    assert (await one.dispatch("a", slot, lock=False, catch_up=("none", ""), following=slot + 1000))[2:] == [
+        "ok"
+    ]
+    assert [(await cluster.call("upcoming", name, 10))[6] for name in ("i1", "i2")] == ["", "none"]
+    await one.leave()
+    await cluster.join("i2", scope="i2")
+    fields = {field for field in await cluster.task() if "@" in field}
+    assert fields == {"watermark@i2"}, "who left, or begins anew, leaves nothing behind"
+
+
 async def test_the_next_due_time_replaces_the_last_one(cluster):
     member, slot = await scheduled(cluster)
     await member.dispatch("a", slot, following=slot + 1000)
-    assert (await cluster.call("upcoming", "", 10))[2:5] == ["a", str(slot + 1000), (await cluster.task())["rev"]]
+    assert (await cluster.call("upcoming", "", 10))[2:5] == [
+        "a",
+        str(slot + 1000),
+        (await cluster.task())["rev"],
+    ]
     await member.dispatch("a", slot + 50, following="")
     assert len(await cluster.call("upcoming", "", 10)) == 2
 
 
 async def test_skips_are_told_with_their_range_and_counted(cluster):
     member, slot = await scheduled(cluster)
-    await member.dispatch("a", skips=((slot - 9000, slot - 1000, 9, "misfire"), (slot, slot, "", "paused")), mark=slot)
+    await member.dispatch(
+        "a", skips=((slot - 9000, slot - 1000, 9, "misfire"), (slot, slot, "", "paused")), mark=slot
+    )
     told = [e["data"] for e in await cluster.events("SKIPPED")]
     assert told == [
         {"reason": "misfire", "first": slot - 9000, "last": slot - 1000, "count": 9},

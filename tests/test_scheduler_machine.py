@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import fakeredis
-from cluster import Cluster, Grant, HandClock, Member
+from cluster import HEAD, Cluster, Grant, HandClock, Member
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -20,6 +20,7 @@ TASKS = ("plain", "limited", "buffer", "cancel", "poison")
 ENDS = ("SUCCEEDED", "SUCCEEDED", "FAILED", "RETRYING", "CANCELLED", "READY")
 names = st.sampled_from(["i1", "i2", "i3"])
 tasks = st.sampled_from(TASKS)
+some_ms = st.lists(st.integers(1, 3000), min_size=1, max_size=3, unique=True)
 
 
 class Steps(RuleBasedStateMachine):
@@ -88,7 +89,7 @@ class Steps(RuleBasedStateMachine):
             return multiple()
         # Sent again, as after a lost reply: the same grants.
         got = self.do(member.claim(n, nonce))
-        assert [v for g in got for v in (g.id, g.token)] == [v for i in range(4, len(reply), 9) for v in reply[i : i + 3 : 2]]
+        assert [g.token for g in got] == reply[HEAD + 2 :: 9]
         self.tokens.update({g.id: g.token for g in got})
         return multiple(*got)
 
@@ -125,7 +126,7 @@ class Steps(RuleBasedStateMachine):
     def watch(self, id: str) -> None:
         self.do(self.c.call("watch", id, "c1"))
 
-    @rule(target=ids, member=members, task=tasks, ago=st.lists(st.integers(1, 3000), min_size=1, max_size=3, unique=True))
+    @rule(target=ids, member=members, task=tasks, ago=some_ms)
     def dispatch(self, member: Member, task: str, ago: list[int]) -> Any:
         now = int(self.clock.now * 1000)
         done = int(self.do(self.c.task(task))["watermark"])
@@ -161,8 +162,8 @@ class Steps(RuleBasedStateMachine):
     @rule(task=tasks, retries=st.integers(0, 3), more=st.booleans())
     def redefine(self, task: str, retries: int, more: bool) -> None:
         known = self.c.tasks[task]
-        options = {"version": known.version + more, "retries": retries, "overlap": known.overlap, "priority": known.priority}
-        self.do(self.c.define(task, every("1s"), **options))
+        same = {"overlap": known.overlap, "priority": known.priority}
+        self.do(self.c.define(task, every("1s"), version=known.version + more, retries=retries, **same))
 
     @invariant()
     def everything_agrees(self) -> None:

@@ -115,7 +115,9 @@ async def test_an_attempt_over_its_hard_end_is_lost_although_its_instance_lives(
 
 async def test_recovery_says_when_to_look_again(cluster):
     await cluster.define("a", lock_at_most_for="5s")
-    assert (await (await cluster.join("i0", lease=9000)).recover())[2] in {str(ms) for ms in range(8500, 9001)}
+    assert (await (await cluster.join("i0", lease=9000)).recover())[2] in {
+        str(ms) for ms in range(8500, 9001)
+    }
     member = await cluster.join()
     await cluster.trigger()
     await member.claim()
@@ -142,7 +144,7 @@ async def test_losses_are_no_retries(cluster):
 
 
 async def test_what_is_lost_after_it_was_asked_to_stop_is_cancelled(cluster):
-    member, (grant,) = await holding(cluster)
+    _, (grant,) = await holding(cluster)
     await cluster.registry.cancel(grant.id, False)
     await cluster.join()
     x = await cluster.registry.execution(grant.id)

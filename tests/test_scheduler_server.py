@@ -1,4 +1,4 @@
-"""What the steps do when the server objects: out of memory, keys of the wrong type, scripts flushed, clients that decode."""
+"""What the steps do when the server objects: full, keys of the wrong type, scripts flushed, clients that decode."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from steps import STEPS, Scene
 
 from labsched import every
 from labsched.clock import Host
+from labsched.connect import no_retry
 from labsched.errors import OutcomeUnknown, ServerUnsuitable, Unreachable
 from labsched.events import Events
 from labsched.metrics import metrics
@@ -41,7 +42,7 @@ class Backup:
 
     def __init__(self, admin: redis.Redis) -> None:
         self.admin = admin
-        self.keys = {key: admin.dump(key) for key in admin.keys()}
+        self.keys = {key: admin.dump(key) for key in admin.scan_iter()}
 
     def restore(self) -> None:
         with self.admin.pipeline(transaction=False) as pipe:
@@ -60,7 +61,7 @@ async def test_a_key_of_the_wrong_type_is_named_and_nothing_is_changed(valkey_pr
         scene = await Scene().set(cluster)
         backup = Backup(admin)
         await STEPS[step](cluster, scene)
-        keys = sorted({*backup.keys, *admin.keys()})
+        keys = sorted({*backup.keys, *admin.scan_iter()})
         refused = 0
         for key in keys:
             backup.restore()
@@ -89,7 +90,9 @@ async def test_scripts_that_were_flushed_from_the_servers_cache_are_sent_again(c
         await STEPS[step](cluster, scene)
     await cluster.redis.script_flush()
     replies = await cluster.store.calls(
-        ("heartbeat", ("i1", scene.member.inc, 5000)), ("watch", (scene.ready, "c1")), ("watch", ("a~none", "c1"))
+        ("heartbeat", ("i1", scene.member.inc, 5000)),
+        ("watch", (scene.ready, "c1")),
+        ("watch", ("a~none", "c1")),
     )
     assert replies[0][0] == b"ok" and replies[1:] == [b"RUNNING", b""]
 
@@ -145,7 +148,9 @@ async def test_namespaces_on_one_server_do_not_meet(anyserver):
 
 
 async def test_nothing_was_sent_to_a_server_that_is_not_there():
-    store = Store(aioredis.Redis(port=1, socket_connect_timeout=0.2), "t", host=Host(), patience=0.05)
+    store = Store(
+        aioredis.Redis(port=1, socket_connect_timeout=0.2, retry=no_retry()), "t", host=Host(), patience=0.05
+    )
     with pytest.raises(Unreachable, match="no answer from the server"):
         await store.call("watch", "a~1", "c1")
 
@@ -153,7 +158,7 @@ async def test_nothing_was_sent_to_a_server_that_is_not_there():
 async def test_a_reply_that_never_came_may_mean_that_it_happened(realserver):
     async with Relay(realserver.port) as relay:
         relay.lose(100)
-        client = aioredis.Redis(port=relay.port, socket_timeout=0.3)
+        client = aioredis.Redis(port=relay.port, socket_timeout=0.3, retry=no_retry())
         store = Store(client, "t", patience=0.3)
         with pytest.raises(OutcomeUnknown) as caught:
             await store.call("join", "i1", "n", 5000, "", "{}", 1, "h", 1)

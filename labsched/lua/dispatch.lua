@@ -10,7 +10,8 @@
 local me, inc, epoch, scope, locking = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 local stale = stale_epoch(inc, epoch)
 if stale then return refuse('dispatch', stale, '', inc, me, epoch) end
-local field = scope == '' and 'watermark' or 'watermark@' .. scope
+local own = scope == '' and '' or '@' .. scope
+local mark_field, catch_up_field = 'watermark' .. own, 'catch_up' .. own
 typed('zset', k_due(scope))
 local reply, plans, at = {'ok', num(now)}, {}, 6
 
@@ -20,8 +21,8 @@ local function read_plan()
   local rev, fires, skips = ARGV[at + 1], tonumber(ARGV[at + 7]), tonumber(ARGV[at + 8])
   at = at + 9
   typed('hash', k_task(p.task))
-  local d = redis.call('HMGET', k_task(p.task), 'rev', field, 'status', 'overlap', 'slots', 'buffered', 'prio', 'backlog',
-    'max_backlog', 'catch_up', 'last')
+  local d = redis.call('HMGET', k_task(p.task), 'rev', mark_field, 'status', 'overlap', 'slots', 'buffered', 'prio', 'backlog',
+    'max_backlog', catch_up_field, 'last')
   p.verdict = 'ok'
   if d[1] ~= rev or d[3] ~= 'ACTIVE' then p.verdict = 'stale' end
   if (locking or scope ~= '' or fires == 0) and (d[2] ~= p.seen or (d[10] or '') ~= p.catch_up) then p.verdict = 'stale' end
@@ -139,7 +140,7 @@ for _, p in ipairs(plans) do
   if p.verdict == 'ok' then
     for _, s in ipairs(p.skips) do skipped(p.task, '', s[1], s[2], s[3], s[4]) end
     for _, f in ipairs(p.fires) do fire(p, f) end
-    redis.call('HSET', k_task(p.task), field, p.watermark, 'catch_up', p.left)
+    redis.call('HSET', k_task(p.task), mark_field, p.watermark, catch_up_field, p.left)
     if p.next ~= '' then
       redis.call('ZADD', k_due(scope), p.next, p.task)
     else

@@ -12,11 +12,7 @@ redis.call('ZREM', k_idle, inc)
 local held = redis.call('SMEMBERS', k_held(inc))
 table.sort(held)
 for _, id in ipairs(held) do lost(id, 'left') end
-local scope = redis.call('HGET', k_inst(inc), 'scope')
-if scope and scope ~= '' then
-  redis.call('SREM', k_scopes, scope)
-  redis.call('DEL', k_due(scope))
-end
+drop_scope(redis.call('HGET', k_inst(inc), 'scope'))
 if redis.call('HGET', k_names, name) == inc then redis.call('HDEL', k_names, name) end
 redis.call('DEL', k_inst(inc), k_handlers(inc), k_held(inc), k_box(inc))
 event('INSTANCE_LEFT', '', '', '', inc, name, '', '{"returned":' .. ARGV[3] .. '}')

@@ -12,7 +12,9 @@ redis.call('HSET', k_x(id), 'state', 'READY', 'losses', 0, 'fails', 0, 'token', 
   'turn', '', 'lock', '0')
 -- It is alive again, so its events must stay (trim.lua).
 local settled = redis.call('HGET', k_meta, 'settled')
-if tonumber(settled or '') and tonumber(x.created) < tonumber(settled) then redis.call('HSET', k_meta, 'settled', x.created) end
+if settled and tonumber(x.created) <= tonumber(settled) then
+  redis.call('HSET', k_meta, 'settled', x.created, 'settled_id', '')
+end
 event('READY', x.task, id, '', '', '', '', '{"source":"requeue"}')
 queue_ready(x.task, x.prio, {id}, seq)
 return 'ok'

@@ -10,6 +10,9 @@ local rev = num(take(1))
 redis.call('HSET', k_task(task), 'status', status, 'status_by', 'operator', 'rev', rev)
 if status == 'ACTIVE' then
   redis.call('HSET', k_task(task), 'catch_up', catch_up, 'status_by', 'code')
+  for _, scope in ipairs(redis.call('SMEMBERS', k_scopes)) do
+    redis.call('HSET', k_task(task), 'catch_up@' .. scope, catch_up)
+  end
   event('TASK_RESUMED', task, '', '', '', '', '', '{"by":"operator","catch_up":"' .. catch_up .. '","since":' .. d[2] .. '}')
   schedule_task(task, now)
 else

@@ -18,26 +18,30 @@ for _, state in ipairs({'SUCCEEDED', 'FAILED', 'DEAD', 'CANCELLED', 'SKIPPED'}) 
     end
   end
 end
-local LOOK = 2000 -- executions looked at per call
+local LOOK = 1000 -- executions looked at per call
 
 -- When the oldest execution that has not ended was created, and whether that is only a lower bound, because the search goes
--- on in the next call. What was created before `settled` has ended (requeue.lua moves it back), so it is not looked at again.
+-- on in the next call. By creation, what comes before `settled` (ms, id) has ended, so it is not looked at again;
+-- requeue.lua moves it back. What is younger than 100 ms is left: more may yet be created in the same millisecond.
 local function oldest_alive()
-  local from = redis.call('HGET', k_meta, 'settled') or '-inf'
-  local all, at = redis.call('ZRANGEBYSCORE', k_all, from, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOK), from
+  local settled = redis.call('HMGET', k_meta, 'settled', 'settled_id')
+  local at, last = settled[1] or '0', settled[2] or ''
+  local rank = redis.call('ZRANK', k_all, last)
+  local from = rank and rank + 1 or redis.call('ZCOUNT', k_all, '-inf', '(' .. at)
+  local all = redis.call('ZRANGE', k_all, from, from + LOOK - 1, 'WITHSCORES')
   for i = 1, #all, 2 do
-    at = all[i + 1]
     local state = redis.call('HGET', k_x(all[i]), 'state')
-    if state and not ENDED[state] then return at, false, at end
+    if (state and not ENDED[state]) or tonumber(all[i + 1]) > now - 100 then return all[i + 1], false, at, last end
+    at, last = all[i + 1], all[i]
   end
-  if #all == 2 * LOOK then return at, true, at end
-  return num(now), false, at
+  if #all == 2 * LOOK then return at, true, at, last end
+  return num(now), false, at, last
 end
 
 -- All reads of executions come before the first write.
 local over = redis.call('XLEN', k_events) - max_events
-local alive, more, settled
-if over > 0 then alive, more, settled = oldest_alive() end
+local alive, more, settled, settled_id
+if over > 0 then alive, more, settled, settled_id = oldest_alive() end
 
 if #old > 0 then
   take(1)
@@ -52,18 +56,17 @@ if #old > 0 then
 end
 
 if over > 0 then
-  local cut = redis.call('XRANGE', k_events, '-', '+', 'COUNT', math.min(over, limit * 10) + 1)
-  local last = cut[#cut][1]
   take(1)
-  redis.call('HSET', k_meta, 'settled', settled)
+  redis.call('HSET', k_meta, 'settled', settled, 'settled_id', settled_id)
   -- A little earlier, since the server reads its clock for an event's id and for `created` at different moments.
-  alive = tonumber(alive) and num(tonumber(alive) - 100) .. '-0' or '0-0'
-  local function ms(id) return tonumber(string.match(id, '^(%d+)')) end
-  if ms(alive) < ms(last) then last = alive end
-  local gone = redis.call('XREVRANGE', k_events, '(' .. last, '-', 'COUNT', 1)[1]
-  if gone then
-    redis.call('HSET', k_meta, 'trimmed', gone[1])
-    trimmed = redis.call('XTRIM', k_events, 'MINID', last)
+  alive = num(tonumber(alive) - 100) .. '-0'
+  -- Whole nodes of the stream (some dozens of events), which costs next to nothing: no event has to be read.
+  trimmed = redis.call('XTRIM', k_events, 'MINID', '~', alive, 'LIMIT', math.min(over, limit * 100))
+  if trimmed > 0 then
+    local first = redis.call('XRANGE', k_events, '-', '+', 'COUNT', 1)[1][1]
+    local ms, seq = string.match(first, '^(%d+)-(%d+)$')
+    local before_first = seq ~= '0' and ms .. '-' .. num(seq - 1) or num(ms - 1) .. '-18446744073709551615'
+    redis.call('HSET', k_meta, 'trimmed', before_first)
   end
 end
 return {'ok', forgotten, trimmed, more and '1' or ''}

@@ -78,7 +78,20 @@ end
 -- Before the first write: what ending an incarnation touches.
 local function check_held(inc)
   typed('hash', k_inst(inc))
+  if (redis.call('HGET', k_inst(inc), 'scope') or '') ~= '' then
+    for _, task in ipairs(redis.call('SMEMBERS', k_tasks)) do typed('hash', k_task(task)) end
+  end
   for _, id in ipairs(redis.call('SMEMBERS', k_held(inc))) do check_attempt(load(id)) end
+end
+
+-- What an instance kept that dispatched for itself.
+local function drop_scope(scope)
+  if not scope or scope == '' then return end
+  redis.call('SREM', k_scopes, scope)
+  redis.call('DEL', k_due(scope))
+  for _, task in ipairs(redis.call('SMEMBERS', k_tasks)) do
+    redis.call('HDEL', k_task(task), 'watermark@' .. scope, 'catch_up@' .. scope)
+  end
 end
 
 -- Ends an incarnation: whatever it held is lost, and its name is free.
@@ -92,10 +105,7 @@ local function bury(inc, reason)
   event('INSTANCE_LOST', '', '', '', inc, name, '', '{"reason":"' .. reason .. '","until":' .. num(tonumber(lease)) ..
     ',"held":' .. #held .. '}')
   for _, id in ipairs(held) do lost(id, reason) end
-  if inst[2] and inst[2] ~= '' then
-    redis.call('SREM', k_scopes, inst[2])
-    redis.call('DEL', k_due(inst[2]))
-  end
+  drop_scope(inst[2])
   if redis.call('HGET', k_names, name) == inc then redis.call('HDEL', k_names, name) end
   redis.call('DEL', k_inst(inc), k_handlers(inc), k_held(inc), k_box(inc))
 end
