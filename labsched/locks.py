@@ -86,7 +86,9 @@ class Lock:
         most = _ms("at_most_for", self.at_most_for if at_most_for is None else at_most_for, least=1)
         if self.over:
             self.assert_held()
-        reply, sent, _ = await self.manager._store.timed("lock_extend", self.name, self.owner, self.token, most)
+        reply, sent, _ = await self.manager._store.timed(
+            "lock_extend", self.name, self.owner, self.token, most
+        )
         if text(reply[0]) == "refused":
             self._end("was lost: " + _why(reply))
             self.assert_held()
@@ -103,7 +105,9 @@ class Lock:
         if self.released:
             return
         manager = self.manager
-        reply, _, tries = await manager._store.timed("lock_release", self.name, self.owner, self.token, manager._box)
+        reply, _, tries = await manager._store.timed(
+            "lock_release", self.name, self.owner, self.token, manager._box
+        )
         word = text(reply[0])
         # A refused repeat, sent while the lease ran: an earlier copy has done it, others held it since.
         if word == "refused" and not (tries > 1 and self.held):

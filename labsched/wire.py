@@ -78,13 +78,17 @@ class Wire:
 
     def _packed(self, step: Step) -> bytes:
         name, args = step
-        packed: bytes = hiredis.pack_command(("EVALSHA", script(name, self._trusted)[1], 1, self._prefix, *args))
+        packed: bytes = hiredis.pack_command(
+            ("EVALSHA", script(name, self._trusted)[1], 1, self._prefix, *args)
+        )
         return packed
 
     async def _whole(self, step: Step) -> Any:
         """The script's text, for a server that never saw it or whose cache was flushed."""
         name, args = step
-        return await self._redis.execute_command("EVAL", script(name, self._trusted)[0], 1, self._prefix, *args)
+        return await self._redis.execute_command(
+            "EVAL", script(name, self._trusted)[0], 1, self._prefix, *args
+        )
 
     async def _piped(self, steps: Sequence[Step]) -> list[Any]:
         if len(steps) == 1:

