@@ -49,6 +49,15 @@ _UNSUITABLE = (
 )
 
 
+# Refusals that pass by themselves and changed nothing: somebody's long script, a failover under way.
+_PASSING = ("BUSY ", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN")
+
+
+def _passes(error: rex.ResponseError) -> bool:
+    said, code = str(error), str(getattr(error, "status_code", None) or "")
+    return any(mark.strip() == code or said.startswith(mark) for mark in _PASSING)
+
+
 class Store:
     """Runs the atomic steps of one namespace on one Redis client.
 
@@ -115,7 +124,9 @@ class Store:
                     # On Python 3.11 the `wait_for` inside redis-py may swallow a cancellation.
                     raise asyncio.CancelledError
                 return reply
-            except (rex.ConnectionError, rex.TimeoutError, OSError) as error:
+            except (rex.ConnectionError, rex.TimeoutError, OSError, rex.ResponseError) as error:
+                if isinstance(error, rex.ResponseError) and not _passes(error):
+                    raise await self._translate(error) from None
                 if isinstance(error, rex.AuthenticationError):
                     raise ServerUnsuitable(f"the server refused to let us in: {error}") from None
                 sent = sent or "connecting" not in str(error)
@@ -127,8 +138,6 @@ class Store:
                     raise kind(f"no answer from the server in {spent:.1f} s: {error}") from None
                 self.on_trouble(f"server unreachable for {spent:.1f} s, trying again: {error}")
                 await clock.sleep(pause)
-            except rex.ResponseError as error:
-                raise await self._translate(error) from None
 
     async def _translate(self, error: rex.ResponseError) -> Exception:
         said = str(error)

@@ -115,10 +115,14 @@ class Wire:
                 await connection.send_packed_command([packed], check_health=False)
             replies = [await _read(connection) for _ in range(count)]
         except BaseException:
-            # Its stream is broken or holds half a reply; what was kept beside it is likely no better.
-            await connection.disconnect(nowait=True)
-            await self._redis.connection_pool.release(connection)
-            self._give_back()
+            # Its stream is broken or holds half a reply; what idles beside it is likely no better, and each
+            # silent connection would cost another time limit.
+            kept, self._kept = self._kept, []
+            pool = self._redis.connection_pool
+            for broken in (connection, *kept):
+                await broken.disconnect(nowait=True)
+                await pool.release(broken)
+            await pool.disconnect(inuse_connections=False)
             raise
         await self._done(connection)
         return replies

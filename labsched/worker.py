@@ -57,6 +57,9 @@ class Worker:
         self._busy = 0  # pumps that talk to the server
         self._asked = 0  # slots that claims on their way may fill
         self._telling = 0  # ends on their way to the server
+        # Claims without a reply, by lane: what they were granted would wait for its hard end if they were
+        # not asked again, with the same nonce.
+        self._open_claims: dict[int, tuple[str, str, int]] = {}
         self._more_at: asyncio.TimerHandle | None = None
         self._note_timer: asyncio.TimerHandle | None = None
         self._notes_due = False
@@ -141,10 +144,11 @@ class Worker:
         steps = self._note_steps({a.ctx.token for a, _ in ended})
         if ended:
             steps.append(("finish", self._finish_args(ended)))
-        incarnation, want = self.incarnation, self._wants()
+        incarnation = self.incarnation
+        nonce, want = self._claim_of(lane, incarnation)
         if want > 0:
             self._hungry = False
-            steps.append(("claim", (self._name, incarnation, lane, self._host.new_id(), want)))
+            steps.append(("claim", (self._name, incarnation, lane, nonce, want)))
         if not steps:
             return False
         self._asked += want
@@ -155,9 +159,20 @@ class Worker:
             self._asked -= want
             self._telling -= len(ended)
         ended.clear()
+        self._open_claims.pop(lane, None)
         if want > 0:
             self._started(replies[-1], want, incarnation)
         return True
+
+    def _claim_of(self, lane: int, incarnation: str) -> tuple[str, int]:
+        """Nonce and size of the lane's claim: the one whose reply never came, or a new one (size 0: none)."""
+        known = self._open_claims.get(lane)
+        if known is None or known[0] != incarnation:
+            want = self._wants()
+            if want <= 0:
+                return "", 0
+            known = self._open_claims[lane] = (incarnation, self._host.new_id(), want)
+        return known[1], known[2]
 
     async def _send(self, steps: list[tuple[str, Any]]) -> list[Any]:
         """Send until the server takes it: what ended must not be lost because the server is full or read-only."""
