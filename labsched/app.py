@@ -102,7 +102,8 @@ class Scheduler(Client):
             self._register(Registered(task, handlers[task.handler]))
         return tasks
 
-    async def _define(self) -> None:
+    async def define(self) -> None:
+        """Write the registered tasks to the registry; what is there already stays as it is."""
         for job in self.handlers.values():
             await self.registry.define(job.task)
 
@@ -161,3 +162,4 @@ class Scheduler(Client):
     def run(self, name: str | None = None) -> None:
         """`serve`, from outside an event loop."""
         asyncio.run(self.serve(name))
+        serving.end_process()

@@ -115,7 +115,7 @@ class Client:
             await self._client.retrying(lambda: preflight(opened.redis))
             await self._check_format()
             self.registry = Registry(self._client)
-            await self._define()
+            await self.define()
         except BaseException:
             await opened.close()
             self._opened = None
@@ -124,7 +124,7 @@ class Client:
         self._events = Events(self._client, opened.blocking)
         self._waiting = Waiting(self._client, f"client-{self.host.new_id()}", blocking=opened.blocking)
 
-    async def _define(self) -> None:
+    async def define(self) -> None:
         """What has to be in the registry before the first call."""
 
     def _store(self, patience: float | None) -> Store:

@@ -51,6 +51,7 @@ class Coordinator:
         self._known: OrderedDict[tuple[str, str], Task] = OrderedDict()
         self._server_ahead = 0.0  # server's ms minus our monotonic ms, as the last reply told it
         self._due: list[Due] = []
+        self._aside: dict[str, str] = {}  # task -> revision that cannot be planned here
         self._timer: int | None = None
         self._sweep_at = 0.0  # monotonic
         self._trim_at = 0.0
@@ -105,7 +106,7 @@ class Coordinator:
             await self._sleep(self._idle_for())
 
     async def _look(self) -> None:
-        self._read(await self._store.call("upcoming", self._scope, AHEAD))
+        self._read(await self._store.call("upcoming", self._scope, AHEAD + len(self._aside)))
 
     def _read(self, reply: list[Any]) -> None:
         self._saw_server_time(int(reply[0]))
@@ -116,8 +117,9 @@ class Coordinator:
     def _idle_for(self) -> float:
         mono = self._host.clock.monotonic()
         waits = [self._sweep_at - mono, self._trim_at - mono]
-        if self._due:
-            waits.append((self._due[0].at - self._server_now()) / 1000)
+        first = next((d.at for d in self._due if self._aside.get(d.task) != d.revision), None)
+        if first is not None:
+            waits.append((first - self._server_now()) / 1000)
         if self._timer is not None:
             waits.append((self._timer - self._server_now()) / 1000)
         if self._election.enabled:
@@ -127,7 +129,7 @@ class Coordinator:
     async def _act(self) -> bool:
         """Do everything that is due by now; False when a fence says that we no longer lead."""
         now, mono = self._server_now(), self._host.clock.monotonic()
-        due = [d for d in self._due[:BATCH] if d.at <= now]
+        due = [d for d in self._due[:BATCH] if d.at <= now and self._aside.get(d.task) != d.revision]
         if due and not await self._dispatch(due, now):
             return False
         if self._timer is not None and self._timer <= now and not await self._promote():
@@ -159,13 +161,20 @@ class Coordinator:
     async def _dispatch(self, due: list[Due], now: int) -> bool:
         args: list[str | float] = [*self._who(), self._scope, "1" if self._settings.distributed_lock else "0"]
         for d in due:
-            task = await self._definition(d)
-            if task is not None:
-                planned = plan(
-                    task.name, task.schedule, task.misfire, int(d.watermark or now), now, d.catch_up
-                )
-                args += _plan_args(task, d, planned, now)
-        replies = await self._store.calls(("dispatch", args), ("upcoming", (self._scope, AHEAD)))
+            try:
+                task = await self._definition(d)
+                if task is not None:
+                    planned = plan(
+                        task.name, task.schedule, task.misfire, int(d.watermark or now), now, d.catch_up
+                    )
+                    args += _plan_args(task, d, planned, now)
+            except (ValueError, LookupError, AssertionError) as error:
+                # Written by other code, or a zone that this machine lacks: the other tasks must not wait for it.
+                self._store.on_trouble(f"task {d.task!r} cannot be planned here and is left alone: {error}")
+                self._aside[d.task] = d.revision
+        replies = await self._store.calls(
+            ("dispatch", args), ("upcoming", (self._scope, AHEAD + len(self._aside)))
+        )
         self._read(replies[1])
         if not self._fenced(replies[0]):
             return False

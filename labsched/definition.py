@@ -22,6 +22,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _DURATIONS = ("timeout", "lock_at_most_for", "lock_at_least_for")
 _COUNTS = {"version": 1, "retries": 0, "max_concurrency": 1, "max_backlog": 1, "max_losses": 1}
+MOST = 1_000_000_000  # of any count: the scripts calculate with doubles
 _OPTIONS = frozenset(Task.__struct_fields__) - {"name", "schedule"}
 
 
@@ -63,8 +64,10 @@ def _check(what: str, key: str, value: Any) -> Any:
     if key in _DURATIONS:
         return seconds(value, f"{what}: {key}")
     if key in _COUNTS:
-        if isinstance(value, bool) or not isinstance(value, int) or value < _COUNTS[key]:
-            raise ConfigError(f"{what}: {key} is {value!r}, allowed is a whole number from {_COUNTS[key]}")
+        if isinstance(value, bool) or not isinstance(value, int) or not _COUNTS[key] <= value <= MOST:
+            raise ConfigError(
+                f"{what}: {key} is {value!r}, allowed is a whole number from {_COUNTS[key]} to {MOST}"
+            )
         return value
     return _SPECIAL[key](what, value) if key in _SPECIAL else _text(what, key, value)
 

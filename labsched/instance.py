@@ -50,7 +50,7 @@ class Instance:
     ) -> None:
         # Without election and without lock every instance dispatches every slot for itself.
         scope = "" if settings.leader_election or settings.distributed_lock else name
-        self.name, self._log = name, log
+        self.name, self._log, self._app = name, log, app
         self._store, self._blocking, self._host, self._settings = store, blocking, host, settings
         self._runners = runners
         self.election = Election(store, host, settings, name)
@@ -108,9 +108,17 @@ class Instance:
         if old is not None:
             self._tasks.append(asyncio.get_running_loop().create_task(old.stop()))
         self._mail.start()
+        self._tasks.append(asyncio.get_running_loop().create_task(self._define(), name="define"))
         self.worker.hint()
         self.coordinator.hint()
         self._log(f"joined as incarnation {incarnation}")
+
+    async def _define(self) -> None:
+        """Write the definitions again: the server may have come back without them. The same changes nothing."""
+        try:
+            await self._app.define()
+        except LabschedError as error:
+            self._log(f"definitions: {error}")
 
     def _lost(self) -> None:
         self.worker.incarnation = self.coordinator.incarnation = ""
@@ -166,6 +174,9 @@ class Instance:
             await self._close()
         except TimeoutError:
             self._log(f"drain: not done within {limit:g} s, leaving without a word")
+            await self.abandon()
+        except LabschedError as error:
+            self._log(f"drain: leaving without a word: {error}")
             await self.abandon()
 
     async def _drain(self) -> None:

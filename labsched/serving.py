@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,18 @@ async def serve(app: Scheduler, name: str | None) -> None:
         await asyncio.wait((member,))
     if not member.cancelled():
         member.result()
+
+
+def end_process() -> None:
+    """End this process though bodies in threads go on: they cannot be stopped, and nobody waits for them."""
+    busy = [t for t in threading.enumerate() if t.name.startswith("labsched-body")]
+    for thread in busy:
+        thread.join(0.2)
+    left = [t for t in busy if t.is_alive()]
+    if left:
+        log.warning("%d bodies in threads still run and are cut off", len(left))
+        logging.shutdown()
+        os._exit(0)
 
 
 def _asked(name: str) -> None:

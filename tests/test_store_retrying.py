@@ -12,7 +12,9 @@ from labsched import Scheduler, Settings, State, manual
 from labsched.store import Store
 
 
-@pytest.mark.parametrize("said", ["BUSY Redis is busy running a script.", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"])
+@pytest.mark.parametrize(
+    "said", ["BUSY Redis is busy running a script.", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"]
+)
 async def test_a_refusal_that_passes_by_itself_is_asked_again(said: str) -> None:
     import fakeredis
 
@@ -43,7 +45,9 @@ async def test_another_refusal_is_not_repeated() -> None:
     assert tries == 1
 
 
-async def test_a_claim_whose_reply_is_lost_to_an_error_is_asked_again_and_its_work_runs(realserver: Server) -> None:
+async def test_a_claim_whose_reply_is_lost_to_an_error_is_asked_again_and_its_work_runs(
+    realserver: Server,
+) -> None:
     """Else what it was granted would stay RUNNING, run by nobody, until its hard end."""
     app = Scheduler(realserver.url, namespace="lostclaim", settings=Settings(pool_size=4))
 

@@ -18,6 +18,7 @@ from ..app import Scheduler
 from ..clock import Host
 from ..config import Settings
 from ..errors import ConfigError
+from ..serving import end_process
 from . import logs
 from .call import Call, command, run
 from .usercode import adopt, load_app
@@ -60,6 +61,7 @@ def instance(
         scheduler = adopt(load_app(app), call, settings, host)
         _add_tasks(scheduler, tasks)
     run(scheduler.serve(name))
+    end_process()
     return 0
 
 

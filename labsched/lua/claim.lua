@@ -3,7 +3,7 @@
 -- High priority first; within one priority the tasks take turns, within one task the oldest first.
 -- KEYS: namespace. ARGV: instance, incarnation, lane, nonce, n.
 -- Returns {'ok', now, more_at (ms at which a limit lets more through, '' unknown), '1' when fewer were given than asked only
--- because the pool is full, then per execution id, task, token,
+-- because the pool or this reply is full, then per execution id, task, token,
 -- attempt, fails, payload, slot, due, until} | {'draining'} | {'refused', 'claim', why}. A lane's repeated nonce gives the
 -- same again; one call per lane may be on its way.
 local name, inc, nonce, free = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5])
@@ -49,6 +49,9 @@ end
 
 local WANT = {'version', 'running', 'max_concurrency', 'rate_count', 'rate_ms', 'tat', 'lock_most', 'lock_least'}
 local picks, more_at, defs, strays = {}, nil, {}, {}
+-- A reply of hundreds of MB would outlast the time limit of whoever waits for it; at least one is given.
+local MOST_BYTES = 4194304
+local bytes = 0
 local function soonest(at) if at and (not more_at or at < more_at) then more_at = at end end
 
 local function pick(priority, task, version)
@@ -67,7 +70,7 @@ local function pick(priority, task, version)
   -- A few more than allowed, since the run of a slot may have to wait for the task's lock.
   local ids, taken = redis.call('ZRANGE', k_ready(priority, task), 0, allowed + 7), {}
   for _, id in ipairs(ids) do
-    if #taken == allowed then break end
+    if #taken == allowed or bytes >= MOST_BYTES then break end
     local x = redis.call('HMGET', k_x(id), 'state', 'attempt', 'fails', 'payload', 'slot', 'due', 'lock', 'created')
     local held = x[7] == '1' and (d.locked or lock_blocked('task:' .. task)) or 0
     if not LEGAL[(x[1] or '') .. '>RUNNING'] then
@@ -78,6 +81,7 @@ local function pick(priority, task, version)
     else
       if x[7] == '1' then d.locked = math.huge end
       x.id = id
+      bytes = bytes + #(x[4] or '')
       taken[#taken + 1] = x
     end
   end
@@ -160,6 +164,6 @@ each_slice(claimed, 2000, function(a, b)
 end)
 each_slice(running, 2000, function(a, b) redis.call('ZADD', k_state('RUNNING'), unpack(running, a, b)) end)
 redis.call('HSET', k_inst(inc), nonce_field, nonce, claimed_field, table.concat(claimed, ' '))
-if short and free == 0 then reply[4] = '1' end
+if short and free == 0 or bytes >= MOST_BYTES then reply[4] = '1' end
 if free > 0 then redis.call('ZADD', k_idle, num(now_us), inc) else redis.call('ZREM', k_idle, inc) end
 return reply
