@@ -309,6 +309,15 @@ def test_a_body_stopped_late_is_a_violation_and_one_that_ignores_it_is_noted():
     assert found.ok and "1 bodies went on" in found.note
 
 
+def test_a_second_stop_of_the_same_execution_in_a_later_life_is_not_the_first_one_late():
+    h = told(journal(0, 1, 2), 5.0, 5.0, "a").at(5.1)
+    h.note("stopped", "i1", 1, execution="a", token=9, how="killed")
+    h.at(6).note("joined", "i1", 2, lease=4.0, lease_margin=1.0, cancel_grace=0.5)
+    h.at(9.0).note("lease-lost", "i1", 2, deadline=9.0, running=["a"], by="loop")
+    h.at(9.1).note("stopped", "i1", 0, execution="a", token=12, how="killed")
+    assert lease_loss_is_told(h.rec(end=60)).ok
+
+
 def test_what_is_written_between_two_lives_belongs_to_the_last_one():
     h = (
         told(journal(0, 1, 2), 5.0, 5.0, "a")

@@ -144,7 +144,8 @@ def _journal(rec: Recording, name: str, entries: list[Entry], start: int, end: i
         name,
         life,
         own,
-        {key: e for e in stopped for key in (e.get("execution"), e.get("token"))},
+        # The first stop counts: the same execution may come back to a later incarnation, and be stopped again.
+        {key: e for e in reversed(stopped) for key in (e.get("execution"), e.get("token"))},
         lasts=joined["lease"] - margin,
         slack=min(rec.health.timing.allowance / 1000, margin / 2),
         grace=float(joined.get("cancel_grace") or 0),
