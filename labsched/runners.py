@@ -92,7 +92,7 @@ class ThreadRunner:
             answer, ctx, self._host
         )
         sync = SyncContext(facts_of(ctx), call_from_thread(loop, ask), ctx)
-        future = self._pool.submit(job.function, sync, **payload)
+        future = self._pool.submit(_called, job.function, sync, payload)
         try:
             return await asyncio.wrap_future(future)
         finally:
@@ -104,6 +104,14 @@ class ThreadRunner:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _called(function: Callable[..., Any], ctx: SyncContext, payload: Mapping[str, Any]) -> Any:
+    try:
+        return function(ctx, **payload)
+    except StopIteration as error:
+        # asyncio's futures cannot carry it, and would never end.
+        raise RuntimeError("the body raised StopIteration") from error
 
 
 def reference(function: Callable[..., Any]) -> tuple[str, str, str]:
@@ -148,7 +156,8 @@ def _child(ref: tuple[str, str, str], facts: dict[str, Any], payload: dict[str, 
            talk: Connection, life: Connection) -> None:  # fmt: skip
     """The life of a body's process: load, run, send what came of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A supervisor sends SIGTERM to the whole group; the instance that drains decides what becomes of its bodies.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with, args=(life,), daemon=True).start()
     lock = threading.Lock()
 

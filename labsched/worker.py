@@ -8,6 +8,7 @@ with half of it, so that bodies of one half run while the server works for the o
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ class Worker:
         self._busy = 0  # pumps that talk to the server
         self._asked = 0  # slots that claims on their way may fill
         self._telling = 0  # ends on their way to the server
+        self._serial = itertools.count(1)  # of claims: a late copy of an older one must be known as such
+        self._crowded = False  # a task's max_concurrency held work back: look again when a body has ended
         # Claims without a reply, by lane: what they were granted would wait for its hard end if they were
         # not asked again, with the same nonce.
         self._open_claims: dict[int, tuple[str, str, int]] = {}
@@ -171,7 +174,7 @@ class Worker:
             want = self._wants()
             if want <= 0:
                 return "", 0
-            known = self._open_claims[lane] = (incarnation, self._host.new_id(), want)
+            known = self._open_claims[lane] = (incarnation, str(next(self._serial)), want)
         return known[1], known[2]
 
     async def _send(self, steps: list[tuple[str, Any]]) -> list[Any]:
@@ -205,6 +208,7 @@ class Worker:
         granted = (len(reply) - 4) // 9
         if granted == want or text(reply[3]) == "1":
             self._hungry = True
+        self._crowded = text(reply[3]) == "2"
         more_at = text(reply[2])
         if more_at and not self._hungry:
             self._look_again((int(more_at) - int(reply[1])) / 1000)
@@ -237,6 +241,7 @@ class Worker:
 
     def _release(self, attempt: Attempt) -> None:
         self.attempts.pop(str(attempt.ctx.token), None)
+        self._hungry = self._hungry or self._crowded
         self._wake()
 
     # Notes: log lines and progress.

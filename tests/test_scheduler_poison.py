@@ -102,3 +102,46 @@ async def test_versions_beyond_what_the_scripts_can_count_are_refused() -> None:
 
 async def _body(ctx: object) -> None:
     await asyncio.sleep(0)
+
+
+async def test_a_task_at_its_max_concurrency_goes_on_as_soon_as_one_of_its_runs_has_ended(
+    realserver: Server,
+) -> None:
+    app = Scheduler(realserver.url, namespace="crowded", settings=Settings(pool_size=10))
+
+    @app.task("job", manual(), max_concurrency=1)
+    async def job(ctx: object) -> None:
+        await asyncio.sleep(0.001)
+
+    async with app:
+        ids = await app.trigger_many("job", [{} for _ in range(30)])
+        async with app.instance("i1"):
+            began = time.monotonic()
+            for xid in ids:
+                await app.wait(xid, timeout=30)
+    # One run a heartbeat (1 s) would take half a minute.
+    assert time.monotonic() - began < 15
+
+
+async def test_a_thread_body_that_raises_stop_iteration_has_failed(realserver: Server) -> None:
+    app = Scheduler(realserver.url, namespace="stop")
+
+    @app.task("job", manual())
+    def job(ctx: object) -> int:
+        return next(iter(()))
+
+    async with app, app.instance("i1"):
+        done = await app.wait(await app.trigger("job"), timeout=10)
+    assert done.state is State.FAILED and done.error is not None and "StopIteration" in done.error.message
+
+
+async def test_a_late_copy_of_an_older_claim_is_given_nothing(realserver: Server) -> None:
+    app = Scheduler(realserver.url, namespace="latecopy")
+    app.add("job", manual(), _body)
+    async with app:
+        store = app._client
+        inc, _ = await store.call("join", "w", "n", 60_000, "", "{}", 10, "h", 1, "job", 1)
+        await app.trigger_many("job", [{} for _ in range(4)])
+        assert len(await store.call("claim", "w", inc, 0, "2", 2)) == 4 + 2 * 9
+        assert await store.call("claim", "w", inc, 0, "1", 2) == [b"over"]
+        assert len(await store.call("claim", "w", inc, 0, "3", 2)) == 4 + 2 * 9

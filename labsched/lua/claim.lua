@@ -3,8 +3,8 @@
 -- High priority first; within one priority the tasks take turns, within one task the oldest first.
 -- KEYS: namespace. ARGV: instance, incarnation, lane, nonce, n.
 -- Returns {'ok', now, more_at (ms at which a limit lets more through, '' unknown), '1' when fewer were given than asked only
--- because the pool or this reply is full, then per execution id, task, token,
--- attempt, fails, payload, slot, due, until} | {'draining'} | {'refused', 'claim', why}. A lane's repeated nonce gives the
+-- because the pool or this reply is full, '2' when a task's max_concurrency may have held some back, then per execution id, task, token,
+-- attempt, fails, payload, slot, due, until} | {'draining'} | {'refused', 'claim', why}. Nonces of a lane are growing numbers; a repeated one gives the
 -- same again; one call per lane may be on its way.
 local name, inc, nonce, free = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5])
 local nonce_field, claimed_field = 'nonce:' .. ARGV[3], 'claimed:' .. ARGV[3]
@@ -26,6 +26,9 @@ if me[2] == nonce then
   end
   return reply
 end
+-- A copy that was held up on the way, behind later claims of its lane: nobody waits for what it would be given.
+local last, this = tonumber(me[2] or ''), tonumber(nonce)
+if last and this and this < last then return {'over'} end
 if me[1] ~= 'ACTIVE' then return {'draining'} end
 -- The pool is the instance's own business, but the promise is kept here: an end that is still on its way to us counts.
 local asked = free
@@ -51,7 +54,7 @@ local WANT = {'version', 'running', 'max_concurrency', 'rate_count', 'rate_ms', 
 local picks, more_at, defs, strays = {}, nil, {}, {}
 -- A reply of hundreds of MB would outlast the time limit of whoever waits for it; at least one is given.
 local MOST_BYTES = 4194304
-local bytes = 0
+local bytes, crowded = 0, false
 local function soonest(at) if at and (not more_at or at < more_at) then more_at = at end end
 
 local function pick(priority, task, version)
@@ -66,6 +69,7 @@ local function pick(priority, task, version)
   typed('hash', k_stats(task))
   local allowed, later = allowance(d)
   soonest(later)
+  if d.max_concurrency ~= '' and tonumber(d.max_concurrency) - tonumber(d.running) < free then crowded = true end
   if allowed == 0 then return end
   -- A few more than allowed, since the run of a slot may have to wait for the task's lock.
   local ids, taken = redis.call('ZRANGE', k_ready(priority, task), 0, allowed + 7), {}
@@ -164,6 +168,10 @@ each_slice(claimed, 2000, function(a, b)
 end)
 each_slice(running, 2000, function(a, b) redis.call('ZADD', k_state('RUNNING'), unpack(running, a, b)) end)
 redis.call('HSET', k_inst(inc), nonce_field, nonce, claimed_field, table.concat(claimed, ' '))
-if short and free == 0 or bytes >= MOST_BYTES then reply[4] = '1' end
+if short and free == 0 or bytes >= MOST_BYTES then
+  reply[4] = '1'
+elseif crowded then
+  reply[4] = '2'
+end
 if free > 0 then redis.call('ZADD', k_idle, num(now_us), inc) else redis.call('ZREM', k_idle, inc) end
 return reply

@@ -10,7 +10,7 @@ end
 typed('hash', k_inst(inc))
 local work = '0'
 for _, priority in ipairs({'high', 'normal', 'low'}) do
-  for _, task in ipairs(redis.call('ZRANGE', k_turn(priority), 0, 63)) do
+  for _, task in ipairs(redis.call('ZRANGE', k_turn(priority), 0, 1023)) do
     if redis.call('HEXISTS', k_handlers(inc), task) == 1 then work = '1' break end
   end
 end
