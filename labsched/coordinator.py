@@ -8,6 +8,7 @@ server's clock as the last reply told it, so a wrong local clock changes nothing
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from .plan import CatchUp, Plan, plan
 from .schedule import due_of
 from .store import Store, text
 
-AHEAD = 64  # tasks whose next slots are known before they are due
+AHEAD = 16  # tasks whose next slots are known before they are due; BATCH while a herd is due
 BATCH = 100  # tasks, timers or attempts handled by one call
 KNOWN = 10_000  # definitions kept decoded
 TRIM_EVERY = 60.0  # seconds between two rounds of retention
@@ -103,10 +104,23 @@ class Coordinator:
                 await self._look()
             if not await self._act():
                 return
+            await self._foresee()
             await self._sleep(self._idle_for())
 
     async def _look(self) -> None:
-        self._read(await self._store.call("upcoming", self._scope, AHEAD + len(self._aside)))
+        self._read(await self._store.call("upcoming", self._scope, self._ahead()))
+
+    def _ahead(self) -> int:
+        herd = bool(self._due) and self._due[-1].at <= self._server_now()
+        return (BATCH if herd else AHEAD) + len(self._aside)
+
+    async def _foresee(self) -> None:
+        """Fetch the definitions of what is due next while there is time, so that at the slot only dispatch is left."""
+        for d in self._due[:4]:
+            if self._idle_for() < 0.005 or self._wake.is_set():
+                return
+            with contextlib.suppress(ValueError, LookupError):
+                await self._definition(d)
 
     def _read(self, reply: list[Any]) -> None:
         self._saw_server_time(int(reply[0]))
@@ -172,9 +186,7 @@ class Coordinator:
                 # Written by other code, or a zone that this machine lacks: the other tasks must not wait for it.
                 self._store.on_trouble(f"task {d.task!r} cannot be planned here and is left alone: {error}")
                 self._aside[d.task] = d.revision
-        replies = await self._store.calls(
-            ("dispatch", args), ("upcoming", (self._scope, AHEAD + len(self._aside)))
-        )
+        replies = await self._store.calls(("dispatch", args), ("upcoming", (self._scope, self._ahead())))
         self._read(replies[1])
         if not self._fenced(replies[0]):
             return False
