@@ -128,7 +128,8 @@ async def run(seconds: float, seed: int, instances: int = 3) -> tuple[Recording,
             group.create_task(_load(cluster, random.Random(rng.random()), until))
         await cluster.ready()
         left = await _all_quiet(cluster, QUIET_WITHIN)
-        await asyncio.sleep(3)
+        # An undisturbed spell, so that what is owed can be judged (`nothing-lost` settles for some 6 s).
+        await asyncio.sleep(9)
         return await cluster.recording(), left
 
 
