@@ -109,7 +109,7 @@ CatchUp = Literal["none", "latest", "all"]
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """At most `count` starts per `per` seconds, cluster-wide; bursts of up to `count` are let through."""
+    """`count` starts per `per` seconds on average, cluster-wide; after a pause a burst of `count` comes on top."""
 
     count: int
     per: float
