@@ -161,5 +161,8 @@ class Scheduler(Client):
 
     def run(self, name: str | None = None) -> None:
         """`serve`, from outside an event loop."""
+        if not serving.may_run():
+            return
+        serving.speak(self.settings.log_level)
         asyncio.run(self.serve(name))
         serving.end_process()

@@ -28,6 +28,7 @@ from .clock import Host
 from .context import Context, SyncContext, answer, call_from_thread, facts_of
 from .errors import ConfigError, LabschedError
 from .model import Failure, Task
+from .serving import BODY
 
 # What a runner leaves behind when its body could not be stopped: done when the body has really ended.
 Lingering = Callable[["Future[Any]"], None]
@@ -195,7 +196,7 @@ class ProcessRunner:
         talk, theirs = self._spawn.Pipe()
         life, watched = self._spawn.Pipe()
         args = (reference(job.function), facts_of(ctx), dict(payload), job.task.memory_limit, theirs, watched)
-        process = self._spawn.Process(target=_child, args=args, daemon=True, name=f"labsched {ctx.execution}")
+        process = self._spawn.Process(target=_child, args=args, daemon=True, name=BODY + ctx.execution)
         self._alive.add(process)
         future = self._pool.submit(_supervise, process, talk, (theirs, watched), call_from_thread(loop, ask))
         try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from .app import Scheduler
@@ -60,6 +63,42 @@ async def serve(app: Scheduler, name: str | None) -> None:
         await asyncio.wait((member,))
     if not member.cancelled():
         member.result()
+
+
+BODY = "labsched body "  # how the process of a process runner's body is called
+
+
+class _Loading:
+    """Set while somebody else's code is only being loaded."""
+
+    what: str | None = None
+
+
+@contextlib.contextmanager
+def only_loading(what: str) -> Iterator[None]:
+    """`run()` called inside is a mistake of the code that is being loaded: ConfigError."""
+    before, _Loading.what = _Loading.what, what
+    try:
+        yield
+    finally:
+        _Loading.what = before
+
+
+def may_run() -> bool:
+    """Whether this process is one that `run()` was meant for. Raises ConfigError while code is only loaded."""
+    if _Loading.what is not None:
+        raise ConfigError(
+            f"{_Loading.what} calls run() when it is loaded: put that under `if __name__ == '__main__':`"
+        )
+    # A body's process imports the script again, down to its last line.
+    return not multiprocessing.current_process().name.startswith(BODY)
+
+
+def speak(level: str) -> None:
+    """Log to stderr, unless the program has set up logging itself."""
+    if not logging.getLogger().handlers and not log.handlers:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+        log.setLevel(level)
 
 
 def end_process() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from .store import Store, text
 if TYPE_CHECKING:
     from .app import Scheduler
     from .scratch import Scratch
+
+log = logging.getLogger("labsched")
 
 TROUBLE_PAUSE = 1.0  # seconds before a server that refused is asked again
 TWO_PUMPS = 20  # slots from which a second pump pays
@@ -236,6 +239,10 @@ class Worker:
         running.start()
 
     def _settle(self, attempt: Attempt, verdict: Verdict) -> None:
+        if verdict.outcome in ("FAILED", "TIMED_OUT"):
+            ctx = attempt.ctx
+            log.warning("%s: %s, attempt %d %s: %s, now %s", self._name, ctx.execution, ctx.attempt, verdict.outcome,
+                        verdict.brief.strip('"'), verdict.to)  # fmt: skip
         self._ended.append((attempt, verdict))
         self._wake()
 

@@ -145,3 +145,47 @@ async def test_a_late_copy_of_an_older_claim_is_given_nothing(realserver: Server
         assert len(await store.call("claim", "w", inc, 0, "2", 2)) == 4 + 2 * 9
         assert await store.call("claim", "w", inc, 0, "1", 2) == [b"over"]
         assert len(await store.call("claim", "w", inc, 0, "3", 2)) == 4 + 2 * 9
+
+
+async def test_a_script_that_runs_unguarded_may_have_bodies_in_processes(
+    realserver: Server, tmp_path: Path
+) -> None:
+    """The body's process imports the script again: `run()` there must not become one more instance."""
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from labsched import Scheduler, manual\n"
+        f"app = Scheduler({realserver.url!r}, namespace='unguarded')\n"
+        "@app.task('double', manual(), runner='process')\n"
+        "def double(ctx, n=1):\n"
+        "    return 2 * n\n"
+        "app.run('i1')\n"
+    )
+    process = _started(script)
+    try:
+        app = Scheduler(realserver.url, namespace="unguarded")
+        async with app:
+            await eventually(lambda: app.tasks())
+            done = await app.wait(await app.trigger("double", n=21), timeout=30)
+            joins = [e for e in await app.history() if e.kind == "INSTANCE_JOINED"]
+        assert (done.state, done.result, len(joins)) == (State.SUCCEEDED, 42, 1)
+    finally:
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+    assert b"joined as incarnation" in said
+
+
+def test_loading_a_script_that_runs_unguarded_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    import pytest
+
+    from labsched import ConfigError
+    from labsched.cli.usercode import load_app
+
+    (tmp_path / "eager_app.py").write_text(
+        "from labsched import Scheduler\napp = Scheduler('redis://localhost')\napp.run()\n"
+    )
+    with pytest.raises(ConfigError, match=r"calls run\(\) when it is loaded: put that under"):
+        load_app(f"{tmp_path / 'eager_app.py'}:app")
+
+
+def _started(script: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE)

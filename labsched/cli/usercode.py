@@ -13,6 +13,7 @@ from ..app import Scheduler
 from ..clock import Host
 from ..config import Settings
 from ..errors import ConfigError, LabschedError
+from ..serving import only_loading
 from .call import Call
 
 
@@ -34,13 +35,15 @@ def _imported(place: str) -> ModuleType:
         if not place.endswith(".py"):
             # As with `python -m`: what lies in the current folder can be named.
             sys.path.insert(0, os.getcwd())
-            return importlib.import_module(place)
+            with only_loading(f"app {place!r}"):
+                return importlib.import_module(place)
         path = Path(place).expanduser().absolute()
         if not path.is_file():
             raise ConfigError(f"app file {place!r} does not exist")
         sys.path.insert(0, str(path.parent))
         # Imported under its own name, so that the process runner's children can do the same.
-        module = importlib.import_module(path.stem)
+        with only_loading(f"app file {place!r}"):
+            module = importlib.import_module(path.stem)
         if Path(module.__file__ or "").resolve() != path.resolve():
             raise ConfigError(f"app file {place!r} is named like the module {path.stem!r}: rename it")
         return module
