@@ -60,7 +60,7 @@ class Scheduler(Client):
         )
         self.handlers: dict[str, Registered] = {}
 
-    def task(self, name: str, schedule: Schedule, **options: Any) -> Callable[[F], F]:
+    def task(self, name: str, schedule: Schedule | None = None, **options: Any) -> Callable[[F], F]:
         """Register a handler under a task's name; the function itself is returned unchanged.
 
         Options and their meaning: docs/tasks.md. Coroutine functions run as "async", plain ones as "thread"
@@ -73,7 +73,7 @@ class Scheduler(Client):
 
         return register
 
-    def add(self, name: str, schedule: Schedule, function: Callable[..., Any], **options: Any) -> Task:
+    def add(self, name: str, schedule: Schedule | None, function: Callable[..., Any], **options: Any) -> Task:
         """`task` without the decorator."""
         coroutine = inspect.iscoroutinefunction(function)
         options.setdefault("runner", "async" if coroutine else "thread")

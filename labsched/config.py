@@ -31,7 +31,22 @@ _WHOLE: Mapping[str, tuple[int, int]] = {
 _MAY_BE_ZERO = frozenset({"cancel_grace", "drain_timeout", "keep_executions"})
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class _Refusing(msgspec.StructMeta):
+    """A misspelt setting is refused by name, where msgspec alone would raise a bare TypeError."""
+
+    def __call__(cls, *args: Any, **values: Any) -> Any:
+        _refuse_unknown(values)
+        return super().__call__(*args, **values)
+
+
+def _refuse_unknown(values: Mapping[str, Any]) -> None:
+    for name in values.keys() - set(PATHS.values()):
+        raise ConfigError(
+            f"unknown setting {name}={shown(name, values[name])}; {nearest(name, PATHS.values())}"
+        )
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, metaclass=_Refusing):
     """How an instance behaves. Durations are seconds, and are accepted in every form (`"5s"`, `"PT5S"`,
     timedelta); ConfigError names the key, its value and what is allowed.
 
@@ -121,10 +136,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def replace(self, **changes: Any) -> Settings:
         """The same settings but for `changes`, checked again."""
-        for name in changes.keys() - _DEFAULTS.keys():
-            raise ConfigError(
-                f"unknown setting {name}={shown(name, changes[name])}; {nearest(name, _DEFAULTS)}"
-            )
+        _refuse_unknown(changes)
         return msgspec.structs.replace(self, **changes)
 
     def to_yaml(self, *, masked: bool = False) -> str:

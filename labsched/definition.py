@@ -26,7 +26,7 @@ MOST = 1_000_000_000  # of any count: the scripts calculate with doubles
 _OPTIONS = frozenset(Task.__struct_fields__) - {"name", "schedule"}
 
 
-def define(name: str, schedule: Schedule, **options: Any) -> Task:
+def define(name: str, schedule: Schedule | None, **options: Any) -> Task:
     """A checked `Task`. Durations take every form that `durations.seconds` reads.
 
     Raises `ConfigError` or `ScheduleError` naming the option, its value and what is allowed.

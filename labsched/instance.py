@@ -53,26 +53,27 @@ class Instance:
         self.name, self._log, self._app = name, log, app
         self._store, self._blocking, self._host, self._settings = store, blocking, host, settings
         self._runners = runners
+        self._drain_asked = asyncio.Event()
         self.election = Election(store, host, settings, name)
         self.worker = Worker(store, host, settings, name, app, handlers, runners, scratch)
         self.coordinator = Coordinator(store, host, settings, name, self.election, scope)
         self.membership = Membership(
             store, host, settings, name, scope, registered_versions(handlers),
             on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_work=self.worker.hint,
-            on_draining=lambda: self._drain_asked.set(),
+            on_draining=self._drain_asked.set, on_cancel=lambda token: self.worker.cancel(token, "cancel"),
         )  # fmt: skip
         self.worker.on_stopped = lambda attempt, how: self.membership.note(
             "stopped", execution=attempt.ctx.execution, token=attempt.ctx.token, how=how
         )
         self._mail: Mailbox | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._drain_asked = asyncio.Event()
         self._leaving = False
         self.drained = asyncio.Event()
 
     async def start(self) -> None:
         """Join and begin to work; returns once it is a member."""
         await self.membership.join()
+        settings = self._settings
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "heartbeat": self.membership.run,
             "worker": self.worker.run,
@@ -81,8 +82,12 @@ class Instance:
         }
         if self.election.enabled:
             loops["leadership"] = self._keep_leadership
+        if settings.wake_fallback < settings.heartbeat_every:
+            loops["fallback"] = self._look_now_and_then
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._supervise(what, run), name=what) for what, run in loops.items()]
+        self._tasks += [
+            loop.create_task(self._supervise(what, run), name=what) for what, run in loops.items()
+        ]
 
     async def _supervise(self, what: str, run: Callable[[], Awaitable[None]]) -> None:
         """Keep one loop going, whatever happens in it: an instance that only renews its lease would be worse."""
@@ -105,6 +110,7 @@ class Instance:
             self._mail,
             Mailbox(self._store, incarnation, self._on_line, blocking=self._blocking),
         )
+        self._tasks = [task for task in self._tasks if not task.done()]
         if old is not None:
             self._tasks.append(asyncio.get_running_loop().create_task(old.stop()))
         self._mail.start()
@@ -140,6 +146,12 @@ class Instance:
             self.worker.cancel(rest.partition(" ")[0], "cancel" if word == "cancel" else "revoked")
         elif word == "drain":
             self._drain_asked.set()
+
+    async def _look_now_and_then(self) -> None:
+        """A lost hint costs no more than `wake_fallback`, where heartbeats are too rare to see to that."""
+        while True:
+            await self._host.clock.sleep(self._settings.wake_fallback)
+            self.worker.hint()
 
     async def _keep_leadership(self) -> None:
         while True:

@@ -36,11 +36,12 @@ class Membership:
         on_alarm: Callable[[], None],
         on_work: Callable[[], None],
         on_draining: Callable[[], None],
+        on_cancel: Callable[[str], None],
     ) -> None:
         self._store, self._host, self._settings, self._name = store, host, settings, name
         self._scope, self._versions = scope, versions
         self._on_joined, self._on_lost, self._on_alarm = on_joined, on_lost, on_alarm
-        self._on_work, self._on_draining = on_work, on_draining
+        self._on_work, self._on_draining, self._on_cancel = on_work, on_draining, on_cancel
         self.incarnation = ""
         self._alarm: Alarm | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -147,6 +148,8 @@ class Membership:
                 self._on_work()
             if text(reply[3]) == "DRAINING":
                 self._on_draining()  # asked from elsewhere, and the hint was lost
+            for token in reply[4:]:
+                self._on_cancel(text(token))
             await clock.sleep(max(every - (clock.monotonic() - began), every / 10))
 
     async def leave(self, returned: int) -> None:

@@ -228,7 +228,7 @@ class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One held lock. `left` in seconds by the server's clock; `least_left` until it may be taken again."""
+    """One held lock. `left`: seconds by the server's clock until it may be taken again."""
 
     name: str
     owner: str

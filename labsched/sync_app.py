@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from .app import Scheduler as AsyncScheduler
 from .clock import Host
 from .config import Settings
+from .errors import ConfigError
 from .metrics import Health, Metrics
 from .model import CatchUp, Event, Execution, InstanceInfo, LockInfo, Priority, Reason, State, Task, TaskInfo
 from .preview import Forecast, Preview
@@ -60,15 +61,18 @@ class Scheduler:
             finally:
                 thread.close()
 
-    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        self._app.registry_open()
-        assert self._thread is not None
-        return self._thread.call(getattr(self._app, name)(*args, **kwargs))
+    def _open_thread(self) -> LoopThread:
+        if self._thread is None:
+            raise ConfigError("the scheduler is not open: use it inside `with app:`")
+        return self._thread
 
-    def task(self, name: str, schedule: Schedule, **options: Any) -> Callable[[F], F]:
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return self._open_thread().call(getattr(self._app, name)(*args, **kwargs))
+
+    def task(self, name: str, schedule: Schedule | None = None, **options: Any) -> Callable[[F], F]:
         return self._app.task(name, schedule, **options)
 
-    def add(self, name: str, schedule: Schedule, function: Callable[..., Any], **options: Any) -> Task:
+    def add(self, name: str, schedule: Schedule | None, function: Callable[..., Any], **options: Any) -> Task:
         return self._app.add(name, schedule, function, **options)
 
     def load_tasks(self, path: str | Path, handlers: Mapping[str, Callable[..., Any]]) -> list[Task]:
@@ -168,8 +172,7 @@ class Scheduler:
 
     def events(self, since: str = "-") -> Iterator[Event]:
         """Blocks for each next event; leaving the loop ends the following."""
-        self._app.registry_open()
-        assert self._thread is not None
+        thread = self._open_thread()
         arrived: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
 
         async def follow() -> None:
@@ -180,7 +183,7 @@ class Scheduler:
                 arrived.put(error)
                 raise
 
-        following = self._thread.start(follow())
+        following = thread.start(follow())
         try:
             while True:
                 item = arrived.get()

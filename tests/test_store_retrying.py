@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from apps import eventually
 from redis import exceptions as rex
 from servers import Server
 
-from labsched import Scheduler, Settings, State, manual
+from labsched import ConfigError, ScheduleError, Scheduler, Settings, State, manual
 from labsched.store import Store
 
 
@@ -72,3 +73,49 @@ async def test_a_claim_whose_reply_is_lost_to_an_error_is_asked_again_and_its_wo
             done = [await app.wait(xid, timeout=10) for xid in ids]
             assert hurt.is_set()
     assert {x.state for x in done} == {State.SUCCEEDED} and {x.attempt for x in done} == {1}
+
+
+async def test_a_lost_cancel_hint_is_made_good_by_the_next_heartbeat(realserver: Server) -> None:
+    app = Scheduler(realserver.url, namespace="lostcancel", settings=Settings(heartbeat_every=0.3))
+
+    @app.task("long", manual())
+    async def long(ctx: object) -> None:
+        await asyncio.sleep(60)
+
+    async with app, app.instance("i1") as member:
+        xid = await app.trigger("long")
+        await eventually(lambda: member.worker.attempts)
+        member._on_line = lambda line: None  # type: ignore[method-assign]
+        assert member._mail is not None
+        member._mail._on_line = member._on_line
+        assert await app.cancel(xid) == "requested"
+        assert (await app.wait(xid, timeout=10)).state is State.CANCELLED
+
+
+async def test_a_lost_work_hint_costs_no_more_than_the_wake_fallback_however_rare_heartbeats_are(
+    realserver: Server,
+) -> None:
+    times = {"heartbeat_every": 20, "instance_lease": 60, "wake_fallback": 0.2}
+    app = Scheduler(realserver.url, namespace="losthint", settings=Settings(**times))
+
+    @app.task("job", manual())
+    async def job(ctx: object) -> int:
+        return 1
+
+    async with app, app.instance("i1"):
+        assert (await app.wait(await app.trigger("job"), timeout=10)).result == 1
+        await realserver.client().delete(app._client.key("idle"))  # nobody will be hinted
+        assert (await app.wait(await app.trigger("job"), timeout=10)).result == 1
+
+
+def test_misspelt_settings_and_forgotten_schedules_are_told_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting pool_sise=3; did you mean pool_size\?"):
+        Settings(pool_sise=3)
+
+    async def body(ctx: object) -> None:
+        return None
+
+    with pytest.raises(
+        ScheduleError, match=r"schedule must come from every\(\), cron\(\), at\(\) or manual\(\)"
+    ):
+        Scheduler("redis://localhost").task("forgot")(body)

@@ -80,7 +80,7 @@ def test_events_are_followed_by_a_plain_loop(worker: str) -> None:
 
 def test_errors_are_those_of_the_asyncio_scheduler(worker: str) -> None:
     app = Scheduler(worker, namespace="sync")
-    with pytest.raises(ConfigError, match="not open"):
+    with pytest.raises(ConfigError, match="not open: use it inside `with app:`"):
         app.tasks()
     with app, pytest.raises(UnknownTask, match="no task 'nobody'"):
         app.trigger("nobody")

@@ -194,7 +194,9 @@ def _tell(plot: Plot, report: Any, recording: Path, picture: str) -> None:
     echo("\nWhat was promised" + ("\n" if not fancy() else ""))
     print_report(report)
     verdict = (
-        "every guarantee held" if report.ok else f"{len(report.violations)} times a guarantee was violated"
+        "every guarantee that was put to the test held"
+        if report.ok
+        else f"{len(report.violations)} times a guarantee was violated"
     )
     tested = sum(result.tested for result in report)
     echo(f"\n{verdict}, put to the test {tested} times in all\n")
@@ -224,5 +226,5 @@ def _happened(plot: Plot) -> Iterator[tuple[str, str]]:
     if plot.skipped:
         yield (
             "slots skipped",
-            f"{plot.skipped}, by policy: the run before was not over, or they came too late",
+            f"{plot.skipped}, by policy: a run of the same task was waiting or not over",
         )

@@ -18,6 +18,7 @@ end
 if x.state == 'RUNNING' then
   redis.call('HSET', k_x(id), 'cancel', '1')
   if not force then
+    redis.call('HSET', k_inst(x.inc), 'asked', '1')
     event('CANCEL_REQUESTED', x.task, id, x.attempt, x.token, x.inst, '', '{}')
     post(x.inc, 'cancel ' .. x.token .. ' ' .. id)
     return 'requested'

@@ -110,6 +110,7 @@ local function cancel_running(p)
     close(p.last, x, 'CANCELLED', 'a later slot took its place', '{"was":"' .. x.state .. '","force":false}')
   elseif x.state == 'RUNNING' and x.cancel ~= '1' then
     redis.call('HSET', k_x(p.last), 'cancel', '1')
+    redis.call('HSET', k_inst(x.inc), 'asked', '1')
     event('CANCEL_REQUESTED', p.task, p.last, x.attempt, x.token, x.inst, '', '{}')
     post(x.inc, 'cancel ' .. x.token .. ' ' .. p.last)
   end

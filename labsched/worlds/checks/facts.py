@@ -45,11 +45,6 @@ class Facts:
         """A time as people read it: seconds since the recording began."""
         return "?" if at_ms is None else f"{(at_ms - self.start) / 1000:.3f} s"
 
-    def life_at(self, name: str, at_ms: int) -> Life | None:
-        """The incarnation that had this name at that time."""
-        lives = [life for life in self.lives if life.name == name and life.joined <= at_ms]
-        return lives[-1] if lives else None
-
     def leader_at(self, at_ms: int) -> Reign | None:
         """Who was last elected by then."""
         reigns = [reign for reign in self.reigns if reign.elected <= at_ms]
