@@ -33,7 +33,9 @@ ASK_UNTIL = 8.0  # seconds until which the leader is given the chance to run one
 BACKUP_LASTS = "4s"
 TAKEOVER_WITHIN = 15.0
 AGAIN_WITHIN = 15.0
-ASK_EVERY = 0.5
+# Seconds between two triggers. No simple share of a second: idle instances take turns, and in step with the
+# clean-ups of each second one instance, the leader perhaps, would get those and never a backup.
+ASK_EVERY = 0.7
 GO_ON = 15.0  # seconds: `nothing-lost` wants 12.5 undisturbed ones before it judges what was due
 
 

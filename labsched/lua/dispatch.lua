@@ -24,6 +24,7 @@ local function read_plan()
   local d = redis.call('HMGET', k_task(p.task), 'rev', mark_field, 'status', 'overlap', 'slots', 'buffered', 'prio', 'backlog',
     'max_backlog', catch_up_field, 'last')
   p.verdict = 'ok'
+  if d[4] == 'CANCEL_OTHER' and d[11] and d[11] ~= '' then check_attempt(load(d[11])) end
   if d[1] ~= rev or d[3] ~= 'ACTIVE' then p.verdict = 'stale' end
   if (locking or scope ~= '' or fires == 0) and (d[2] ~= p.seen or (d[10] or '') ~= p.catch_up) then p.verdict = 'stale' end
   for _ = 1, fires do

@@ -49,6 +49,7 @@ local function check_attempt(x)
   check_end(x.task, x.turn)
   if x.prio then check_queue(x.task, x.prio) end
   typed('set', k_held(x.inc))
+  typed('hash', k_inst(x.inc))
   if x.lock == '1' then
     typed('hash', k_lock('task:' .. x.task))
     typed('zset', k_lockq('task:' .. x.task))
