@@ -75,6 +75,14 @@ class Scheduler(Client):
 
     def add(self, name: str, schedule: Schedule | None, function: Callable[..., Any], **options: Any) -> Task:
         """`task` without the decorator."""
+        task = self._definition(name, schedule, function, options)
+        self._register(Registered(task, function))
+        return task
+
+    def _definition(
+        self, name: str, schedule: Schedule | None, function: Callable[..., Any], options: dict[str, Any]
+    ) -> Task:
+        """`define`, with what follows from the function and from this process's settings."""
         coroutine = inspect.iscoroutinefunction(function)
         options.setdefault("runner", "async" if coroutine else "thread")
         options.setdefault("lock_at_most_for", self.settings.lock_at_most_for)
@@ -84,7 +92,6 @@ class Scheduler(Client):
             raise ConfigError(f"task {name!r}: runner is {task.runner!r}, but its handler is {kind}")
         if task.runner == "process":
             reference(function)
-        self._register(Registered(task, function))
         return task
 
     def _register(self, job: Registered) -> None:
@@ -97,7 +104,10 @@ class Scheduler(Client):
         """Register the tasks of a YAML file, whose handlers are looked up by name in `handlers`."""
         from .taskfile import load_tasks
 
-        tasks = load_tasks(path, handlers)
+        def make(name: str, schedule: Schedule, **options: Any) -> Task:
+            return self._definition(name, schedule, handlers[options.get("handler", name)], options)
+
+        tasks = load_tasks(path, handlers, make)
         for task in tasks:
             self._register(Registered(task, handlers[task.handler]))
         return tasks
@@ -118,9 +128,12 @@ class Scheduler(Client):
         """Join the cluster with this process's handlers for the length of the block, then drain.
 
         A server that cannot be reached is waited for, with a warning in the log. After an exception in the
-        block nothing is said to the cluster: the lease runs out and others recover the work.
+        block nothing is said to the cluster: the lease runs out and others recover the work. When another process
+        joins under this name the block is cancelled and exits with `StaleIncarnation`; without `name` it is
+        HOST-PID and a few random characters.
         """
-        name = name or f"{self.host.hostname}-{self.host.pid}"
+        # Containers may share a host name, and run everything as pid 1.
+        name = name or f"{self.host.hostname}-{self.host.pid}-{self.host.new_id()[:6]}"
         check_word("instance name", name)
         await self._enter(None)
         try:
@@ -132,7 +145,8 @@ class Scheduler(Client):
             )  # fmt: skip
             await member.start()
             try:
-                yield member
+                async with member.unless_failed():
+                    yield member
             except BaseException:
                 await member.abandon()
                 raise

@@ -141,6 +141,8 @@ class Attempt:
             timer.cancel()
         if self.stopped == "lease":
             self._told("killed" if self.job.task.runner == "process" else "cancelled")
+        elif self.ctx.lease_lost:
+            self._told("ended")  # by itself: it was flagged while it blocked the loop
         self._free(self)
 
     def _conclude(self, verdict: Verdict | None) -> None:

@@ -110,6 +110,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, metaclass=_Refusing):
             msgspec.structs.force_setattr(self, field, _checked(field, getattr(self, field), field))
         _check_relations(msgspec.structs.asdict(self), lambda field: field)
 
+    @property
+    def first_heartbeat_try(self) -> float:
+        """Seconds after which a heartbeat without a reply is sent again; the second copy may take twice as long."""
+        return _first_try(self.instance_lease - self.lease_margin, self.heartbeat_every)
+
+    @property
+    def first_leader_try(self) -> float:
+        """The same for the renewal of leadership."""
+        return _first_try(self.leader_renew_deadline, self.leader_retry)
+
     @classmethod
     def load(
         cls, path: str | os.PathLike[str] | None = None, env: Mapping[str, str] = os.environ
@@ -164,6 +174,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, metaclass=_Refusing):
         if "redis_url" in changed:
             changed["redis_url"] = mask(changed["redis_url"])
         return f"Settings({', '.join(f'{field}={value!r}' for field, value in changed.items())})"
+
+
+def _first_try(deadline: float, every: float) -> float:
+    """A quarter of what is left when a renewal is sent, `every` after the last one that was proved.
+
+    Two tries, of one and two quarters, then end before the deadline: one silent request costs nothing. The rest
+    is for the pause between them.
+    """
+    return (deadline - every) / 4
 
 
 _DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in msgspec.structs.fields(Settings)}
@@ -247,7 +266,7 @@ def _require(fits: bool, place: str, field: str, value: object, rule: str) -> No
 
 
 def _check_relations(values: Mapping[str, Any], place: Callable[[str], str]) -> None:
-    """The timings that only make sense together (architecture.md); `place` says where a field was written."""
+    """The timings that only make sense together (docs/settings.md); `place` says where a field was written."""
 
     def below(small: str, large: str, of_small: float = 1.0, of_large: float = 1.0) -> None:
         if values[small] * of_small >= values[large] * of_large:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from . import codec
 from .clock import Host
 from .config import Settings
 from .election import Election
+from .errors import ServerUnsuitable
 from .model import Task
 from .plan import CatchUp, Plan, plan
 from .schedule import due_of
@@ -24,7 +26,9 @@ from .store import Store, text
 
 AHEAD = 16  # tasks whose next slots are known before they are due; BATCH while a herd is due
 BATCH = 100  # tasks, timers or attempts handled by one call
+FIRES = 500  # slots fired by one call: some 20 ms for which the server does nothing else
 KNOWN = 10_000  # definitions kept decoded
+FORESEE = 0.005  # seconds to the next slot from which there is time to prepare it
 TRIM_EVERY = 60.0  # seconds between two rounds of retention
 
 
@@ -52,6 +56,8 @@ class Coordinator:
         self._known: OrderedDict[tuple[str, str], Task] = OrderedDict()
         self._server_ahead = 0.0  # server's ms minus our monotonic ms, as the last reply told it
         self._due: list[Due] = []
+        self._horizon: int | None = None  # ms up to which `_due` is complete; None: it is all there is
+        self._herd = False  # more may be due than was known
         self._aside: dict[str, str] = {}  # task -> revision that cannot be planned here
         self._timer: int | None = None
         self._sweep_at = 0.0  # monotonic
@@ -67,8 +73,9 @@ class Coordinator:
     def _server_now(self) -> int:
         return int(self._host.clock.monotonic() * 1000 + self._server_ahead)
 
-    def _saw_server_time(self, ms: int) -> None:
-        self._server_ahead = ms - self._host.clock.monotonic() * 1000
+    def _saw_server_time(self, ms: bytes | str) -> None:
+        # Behind the truth by the reply's way here, never ahead of it: a slot must not be asked for too early.
+        self._server_ahead = float(ms) - self._host.clock.monotonic() * 1000
 
     async def run(self) -> None:
         """Campaign, and coordinate while leading, until cancelled."""
@@ -102,48 +109,71 @@ class Coordinator:
             if self._wake.is_set():
                 self._wake.clear()
                 await self._look()
-            if not await self._act():
-                return
+            try:
+                if not await self._act():
+                    return
+            except ServerUnsuitable:
+                # A full server refuses all the rest, and retention, which comes last, is what makes room.
+                await self._trim()
+                raise
             await self._foresee()
             await self._sleep(self._idle_for())
 
     async def _look(self) -> None:
-        self._read(await self._store.call("upcoming", self._scope, self._ahead()))
+        ahead = (BATCH if self._herd else AHEAD) + len(self._aside)
+        reply = await self._store.call("upcoming", self._scope, ahead)
+        self._saw_server_time(reply[0])
+        self._timer = int(float(reply[1])) if reply[1] else None
+        rows = [[text(v) for v in reply[i : i + 5]] for i in range(2, len(reply), 5)]
+        self._due = [Due(task, int(float(at)), rev, mark, c) for task, at, rev, mark, c in rows]  # type: ignore[arg-type]
+        self._horizon = self._due[-1].at if len(rows) == ahead else None
 
-    def _ahead(self) -> int:
-        herd = bool(self._due) and self._due[-1].at <= self._server_now()
-        return (BATCH if herd else AHEAD) + len(self._aside)
+    def _advance(self, done: Sequence[tuple[Due, Plan, CatchUp]]) -> None:
+        """What the server now holds for the tasks just dispatched: known without asking."""
+        tasks = {d.task for d, _, _ in done}
+        rows = [d for d in self._due if d.task not in tasks]
+        for d, planned, left in done:
+            at = planned.next_due
+            if at is not None and (self._horizon is None or at <= self._horizon):
+                rows.append(Due(d.task, at, d.revision, str(planned.watermark), left))
+        self._due = sorted(rows, key=lambda d: (d.at, d.task))
+
+    def _ready(self) -> list[Due]:
+        return [d for d in self._due if self._aside.get(d.task) != d.revision]
 
     async def _foresee(self) -> None:
-        """Fetch the definitions of what is due next while there is time, so that at the slot only dispatch is left."""
+        """Learn what is due next, and its definitions, while there is time: at the slot only dispatch is left."""
+        if self._horizon is not None and len(self._due) < AHEAD // 2 and self._idle_for() >= FORESEE:
+            await self._look()
         for d in self._due[:4]:
-            if self._idle_for() < 0.005 or self._wake.is_set():
+            if self._idle_for() < FORESEE or self._wake.is_set():
                 return
             with contextlib.suppress(ValueError, LookupError):
                 await self._definition(d)
 
-    def _read(self, reply: list[Any]) -> None:
-        self._saw_server_time(int(reply[0]))
-        self._timer = int(float(reply[1])) if reply[1] else None
-        rows = [[text(v) for v in reply[i : i + 5]] for i in range(2, len(reply), 5)]
-        self._due = [Due(task, int(float(at)), rev, mark, c) for task, at, rev, mark, c in rows]  # type: ignore[arg-type]
-
     def _idle_for(self) -> float:
         mono = self._host.clock.monotonic()
         waits = [self._sweep_at - mono, self._trim_at - mono]
-        first = next((d.at for d in self._due if self._aside.get(d.task) != d.revision), None)
+        ready = self._ready()
+        first = ready[0].at if ready else self._horizon
         if first is not None:
-            waits.append((first - self._server_now()) / 1000)
+            waits.append(self._until(first))
         if self._timer is not None:
-            waits.append((self._timer - self._server_now()) / 1000)
+            waits.append(self._until(self._timer))
         if self._election.enabled:
             waits.append(self._election.deadline() - mono)
         return min(waits)
 
+    def _until(self, ms: int) -> float:
+        return (ms - self._server_ahead) / 1000 - self._host.clock.monotonic()
+
     async def _act(self) -> bool:
         """Do everything that is due by now; False when a fence says that we no longer lead."""
+        if self._horizon is not None and not self._ready():
+            await self._look()
         now, mono = self._server_now(), self._host.clock.monotonic()
-        due = [d for d in self._due[:BATCH] if d.at <= now and self._aside.get(d.task) != d.revision]
+        due = [d for d in self._ready()[:BATCH] if d.at <= now]
+        self._herd = bool(due) and len(due) == len(self._ready())
         if due and not await self._dispatch(due, now):
             return False
         if self._timer is not None and self._timer <= now and not await self._promote():
@@ -174,24 +204,37 @@ class Coordinator:
 
     async def _dispatch(self, due: list[Due], now: int) -> bool:
         args: list[str | float] = [*self._who(), self._scope, "1" if self._settings.distributed_lock else "0"]
+        done: list[tuple[Due, Plan, CatchUp]] = []
+        room = FIRES
         for d in due:
+            if not room:
+                break  # those that are left are still due, and come with the next call
             try:
                 task = await self._definition(d)
                 if task is not None:
-                    planned = plan(
-                        task.name, task.schedule, task.misfire, int(d.watermark or now), now, d.catch_up
-                    )
-                    args += _plan_args(task, d, planned, now)
+                    mark = int(d.watermark or now)
+                    planned = plan(task.name, task.schedule, task.misfire, mark, now, d.catch_up, room)
+                    room -= len(planned.fire)
+                    left = _still_catching_up(d, planned, now)
+                    args += _plan_args(task, d, planned, left)
+                    done.append((d, planned, left))
             except (ValueError, LookupError, AssertionError) as error:
                 # Written by other code, or a zone that this machine lacks: the other tasks must not wait for it.
                 self._store.on_trouble(f"task {d.task!r} cannot be planned here and is left alone: {error}")
                 self._aside[d.task] = d.revision
-        replies = await self._store.calls(("dispatch", args), ("upcoming", (self._scope, self._ahead())))
-        self._read(replies[1])
-        if not self._fenced(replies[0]):
-            return False
-        if not any(text(verdict) == "ok" for verdict in replies[0][2:]):
-            # Somebody else was first, or the server's clock is a little behind our estimate.
+        verdicts: list[str] = []
+        if done:
+            reply = await self._store.call("dispatch", *args)
+            if not self._fenced(reply):
+                return False
+            self._saw_server_time(reply[1])
+            verdicts = [text(verdict) for verdict in reply[2:]]
+        if done and all(verdict == "ok" for verdict in verdicts):
+            self._advance(done)
+            return True
+        await self._look()
+        if not {"ok", "early"} & set(verdicts):
+            # Somebody else was first, or a definition is just being replaced: not a thousand times a second.
             await self._host.clock.sleep(0.002)
         return True
 
@@ -199,6 +242,8 @@ class Coordinator:
         reply = await self._store.call("promote", *self._who(), BATCH)
         if self._fenced(reply):
             self._timer = int(float(reply[2])) if reply[2] else None
+            # The server's clock may have stepped back: with the old estimate the timer would be due for ever.
+            self._saw_server_time(reply[3])
             return True
         return False
 
@@ -222,10 +267,13 @@ class Coordinator:
         return True
 
 
-def _plan_args(task: Task, due: Due, planned: Plan, now: int) -> list[str | float]:
+def _still_catching_up(due: Due, planned: Plan, now: int) -> CatchUp:
     # "all" may take several plans; until it is through, the misfire policy must not see what was missed.
     unfinished = due.catch_up == "all" and planned.next_due is not None and planned.next_due <= now
-    catch_up = due.catch_up if unfinished else ""
+    return due.catch_up if unfinished else ""
+
+
+def _plan_args(task: Task, due: Due, planned: Plan, catch_up: CatchUp) -> list[str | float]:
     args: list[str | float] = [
         task.name, due.revision, due.watermark, planned.watermark,
         "" if planned.next_due is None else planned.next_due, due.catch_up, catch_up,

@@ -27,7 +27,7 @@ async def why(registry: Registry, x: Execution, now: int) -> list[Reason]:
     """Why an execution is in its state, the most telling reason first."""
     if x.terminal:
         return _why_ended(x)
-    info, instances = await registry.task(x.task), await registry.instances()
+    info, instances = await registry.task(x.task), await _alive(registry)
     if x.state is State.RUNNING:
         since = show((now - (x.started or now)) / 1000)
         found = [_say("running", f"runs on {x.instance} as attempt {x.attempt} since {since}", x.started)]
@@ -46,6 +46,10 @@ async def why(registry: Registry, x: Execution, now: int) -> list[Reason]:
             return [_say("overlap", f"an earlier run of {x.task!r} is not over; overlap policy {policy}")]
         return [_say("delayed", f"waits for its time, {_clock(x.due or now)}", x.due)]
     return await _why_ready(registry, x, info, instances, now)
+
+
+async def _alive(registry: Registry) -> list[InstanceInfo]:
+    return [i for i in await registry.instances() if i.state != "EXPIRED"]
 
 
 def _why_ended(x: Execution) -> list[Reason]:
@@ -157,7 +161,7 @@ async def _why_not_now(registry: Registry, info: TaskInfo, now: int) -> list[Rea
     task = info.task
     if info.status != "ACTIVE":
         return [_say(info.status.lower(), f"the task is {info.status} (set by {info.status_by})")]
-    instances = await registry.instances()
+    instances = await _alive(registry)
     found = []
     if not instances:
         found.append(_say("no-instance", "no instance is alive"))

@@ -53,7 +53,11 @@ class Election:
 
     async def _lead(self, epoch: str) -> float | None:
         lease = round(self._settings.leader_lease * 1000)
-        reply, sent, _ = await self._store.timed("lead", self._name, self.incarnation, epoch, lease)
+        # Not a campaign: a copy of it that comes late would elect one who does not know.
+        first_try = self._settings.first_leader_try if epoch else None
+        reply, sent, _ = await self._store.timed(
+            "lead", self._name, self.incarnation, epoch, lease, first_try=first_try
+        )
         verdict = text(reply[0])
         if verdict == "leader":
             self._epoch, self._proved = text(reply[1]), sent

@@ -20,8 +20,14 @@ PAGE = 1000
 def _position(id: str) -> tuple[int, int]:
     ms, _, seq = id.partition("-")
     if not ms.isdigit() or not (seq or "0").isdigit():
-        raise ConfigError(f"since is {id!r}, allowed is '-', '$' or an event id such as 1700000000000-0")
+        raise ConfigError(
+            f"since is {id!r}, allowed is '-', '$', an event id such as 1700000000000-0 or a time in ms"
+        )
     return int(ms), int(seq or 0)
+
+
+def _names_an_event(at: str) -> bool:
+    return "-" in at and at != "0-0"  # else it is a time, or the beginning
 
 
 def _decode(entry: Any) -> Event:
@@ -56,19 +62,38 @@ class Events:
         found = await self._ask("HGET", self._store.key("meta"), "trimmed")
         return None if found is None else text(found)
 
-    async def _check_gap(self, since: str) -> None:
+    async def _check_place(self, at: str) -> None:
+        """Whether a reader may go on from `at`: an event's id, or a time in ms."""
+        if _names_an_event(at):
+            return await self._check_kept(at)
         gone = await self._trimmed()
-        if gone is not None and _position(since) < _position(gone):
-            raise EventsGap(f"events after {since} were trimmed, up to {gone}")
-        last = await self.last_id()
-        if _position(since) > _position(last):
-            raise EventsGap(f"{since} lies beyond the last event {last}: the history was reset")
+        if gone is not None and _position(at) < _position(gone):
+            raise EventsGap(f"events after {at} were trimmed, up to {gone}")
+        await self._check_end(at)
 
-    async def _check_overtaken(self, at: str, first: str) -> None:
-        """Whether retention has removed events between the place reached and the `first` one read after it."""
+    async def _check_end(self, at: str) -> None:
+        last = await self.last_id()
+        if _position(at) > _position(last):
+            raise EventsGap(f"{at} lies beyond the last event {last}: the history was reset")
+
+    async def _check_kept(self, at: str, first: str | None = None) -> None:
+        """Whether the history is the one in which `at` stood, with all that came between it and the `first` read next.
+
+        While that event is there, nothing after it was removed; a server that was emptied, or lost what it had
+        acknowledged, does not have it, however many events have come since.
+        """
+        if await self._ask("XRANGE", self._key, at, at, "COUNT", 1):
+            return
+        # Asked second: what retention removes, it writes down in the same step.
         gone = await self._trimmed()
-        if at != "0-0" and gone is not None and _position(at) < _position(gone) < _position(first):
-            raise EventsGap(f"events after {at} were trimmed before they were read, up to {gone}")
+        if gone is None or _position(gone) < _position(at):
+            await self._check_end(at)
+            raise EventsGap(f"event {at} is there no longer and was not trimmed: the history was reset")
+        if _position(at) < _position(gone):
+            if first is None:
+                raise EventsGap(f"events after {at} were trimmed, up to {gone}")
+            if _position(gone) < _position(first):
+                raise EventsGap(f"events after {at} were trimmed before they were read, up to {gone}")
 
     async def _start(self, since: str) -> str:
         if since == "$":
@@ -76,11 +101,11 @@ class Events:
         if since == "-":
             return "0-0"
         _position(since)
-        await self._check_gap(since)
+        await self._check_place(since)
         return since
 
     async def read(self, since: str = "-", until: str = "+") -> list[Event]:
-        """All events after `since` (exclusive) up to `until` (inclusive), at once."""
+        """All events after `since` (exclusive) up to `until` (inclusive), at once. Raises as `follow`."""
         at = await self._start(since)
         found: list[Event] = []
         while True:
@@ -88,7 +113,7 @@ class Events:
                 "XRANGE", self._key, f"({at}" if at != "0-0" else "-", until, "COUNT", PAGE
             )
             if page and found:
-                await self._check_overtaken(at, text(page[0][0]))
+                await self._check_kept(at, text(page[0][0]))
             found.extend(_decode(entry) for entry in page)
             if len(page) < PAGE:
                 return found
@@ -97,8 +122,8 @@ class Events:
     async def follow(self, since: str = "-") -> AsyncIterator[Event]:
         """Events after `since`, then each new one as it comes, for ever, across reconnects without a gap.
 
-        Raises `EventsGap` when `since` (or, after a long disconnect, the place reached) was trimmed or
-        lies beyond the last event.
+        Raises `EventsGap` when `since`, or later the place reached, was trimmed, or when the history was reset: the
+        event is gone, or lies beyond the last one. A `since` in plain ms is a time, and need not be an event's.
         """
         at = await self._start(since)
         block = round(block_for(self._blocking) * 1000)
@@ -106,7 +131,7 @@ class Events:
         while True:
             try:
                 if doubtful:
-                    await self._check_gap(at)
+                    await self._check_place(at)
                     doubtful = False
                 reply: Any = await self._blocking.xread({self._key: at}, count=PAGE, block=block)
             except (rex.ConnectionError, rex.TimeoutError, OSError):
@@ -115,8 +140,8 @@ class Events:
                 await self._store.host.clock.sleep(0.2)
                 continue
             entries = _entries(reply)
-            if entries:
-                await self._check_overtaken(at, text(entries[0][0]))
+            if entries and _names_an_event(at):
+                await self._check_kept(at, text(entries[0][0]))
             for entry in entries:
                 at = text(entry[0])
                 yield _decode(entry)

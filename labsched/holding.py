@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def around(lock: Lock, keep_alive: bool) -> AsyncIterator[None]:
-    """Releases the lock after the block. Cancels the block, which exits with `LockLost`, when the lock ends first."""
+    """Releases the lock after the block. Cancels the block, which exits with `LockLost`, when the lock ends first.
+
+    A block that was out before that end gives the rest back, so that others need not wait for it.
+    """
     try:
         async with asyncio.timeout(None) as bell:
             with _told(lock, bell):
@@ -25,11 +28,11 @@ async def around(lock: Lock, keep_alive: bool) -> AsyncIterator[None]:
         raise  # thrown away, not run to its end: nothing may be awaited any more
     except BaseException as error:
         if bell.expired() and not isinstance(error, asyncio.CancelledError):
-            raise _lost(lock) from error
+            raise await _lost(lock) from error
         await let_go(lock, error)
         raise
     if bell.expired():
-        raise _lost(lock)
+        raise await _lost(lock)
     await let_go(lock, None)
 
 
@@ -107,7 +110,14 @@ def _margin(left: float) -> float:
     return min(max(left / 50, 0.005), left / 10, 0.5)
 
 
-def _lost(lock: Lock) -> LockLost:
-    return LockLost(
+async def _lost(lock: Lock) -> LockLost:
+    """What the block exits with; what is left of the lock, if anything, is released."""
+    lost = LockLost(
         f"lock {lock.name!r} (token {lock.token}) {lock.over or 'expired'} before its block ended"
     )
+    if lock.held:
+        # It ends by itself if this fails.
+        with contextlib.suppress(LabschedError, TimeoutError):
+            async with asyncio.timeout(lock.left):
+                await lock.release()
+    return lost

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import redis.asyncio as aioredis
@@ -14,8 +15,8 @@ from .clock import Host
 from .config import Settings
 from .coordinator import Coordinator
 from .election import Election
-from .errors import LabschedError
-from .mailbox import Mailbox
+from .errors import LabschedError, StaleIncarnation
+from .mailbox import Listen, Mailbox
 from .membership import Membership
 from .runners import Registered, Runner
 from .store import Store
@@ -24,6 +25,8 @@ from .worker import Worker, registered_versions
 if TYPE_CHECKING:
     from .app import Scheduler
     from .scratch import Scratch
+
+log = logging.getLogger("labsched")
 
 Log = Callable[[str], None]
 LAST_WORDS = 5.0  # seconds beyond the drain timeout for telling the server
@@ -59,8 +62,7 @@ class Instance:
         self.coordinator = Coordinator(store, host, settings, name, self.election, scope)
         self.membership = Membership(
             store, host, settings, name, scope, registered_versions(handlers),
-            on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_work=self.worker.hint,
-            on_draining=self._drain_asked.set, on_cancel=lambda token: self.worker.cancel(token, "cancel"),
+            on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_line=self._on_line,
         )  # fmt: skip
         self.worker.on_stopped = lambda attempt, how: self.membership.note(
             "stopped", execution=attempt.ctx.execution, token=attempt.ctx.token, how=how
@@ -69,6 +71,8 @@ class Instance:
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving = False
         self.drained = asyncio.Event()
+        self.failure: StaleIncarnation | None = None  # why it can never go on
+        self._bell: asyncio.Timeout | None = None
 
     async def start(self) -> None:
         """Join and begin to work; returns once it is a member."""
@@ -94,12 +98,39 @@ class Instance:
         while True:
             try:
                 return await run()
+            except StaleIncarnation as error:
+                return self._fail(error)
             except LabschedError as error:
                 # The server refuses: it is full, read-only, half started.
                 self._log(f"{what}: {error}")
             except Exception as error:
-                self._log(f"{what}: this should not happen: {''.join(traceback.format_exception(error))}")
+                trace = "".join(traceback.format_exception(error))
+                log.error("%s: %s: this should not happen: %s", self.name, what, trace)
             await self._host.clock.sleep(1.0)
+
+    async def _listen(self, listen: Listen) -> None:
+        await self._supervise("mailbox", listen)
+
+    def _fail(self, error: StaleIncarnation) -> None:
+        self.failure = error
+        if self._bell is not None:
+            self._bell.reschedule(asyncio.get_running_loop().time())
+        else:
+            self._log(str(error))
+
+    @contextlib.asynccontextmanager
+    async def unless_failed(self) -> AsyncIterator[None]:
+        """A block that is cancelled, and exits with the reason, when this instance can never go on."""
+        try:
+            async with asyncio.timeout(None) as self._bell:
+                yield
+        except TimeoutError:
+            if self.failure is None:
+                raise
+        finally:
+            self._bell = None
+        if self.failure is not None:
+            raise self.failure
 
     # Told by membership.
 
@@ -108,7 +139,7 @@ class Instance:
         self.worker.claiming = not self._leaving
         old, self._mail = (
             self._mail,
-            Mailbox(self._store, incarnation, self._on_line, blocking=self._blocking),
+            Mailbox(self._store, incarnation, self._on_line, blocking=self._blocking, supervise=self._listen),
         )
         self._tasks = [task for task in self._tasks if not task.done()]
         if old is not None:

@@ -7,13 +7,16 @@ hint: losing one costs time, never correctness, so every waiter also looks for i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import redis.asyncio as aioredis
 from redis import exceptions as rex
 
 from .store import Store, text
 from .wire import Wire
+
+Listen = Callable[[], Coroutine[Any, Any, None]]
 
 BLOCK = 5.0  # seconds that one blocking read lasts at most
 
@@ -29,6 +32,7 @@ class Mailbox:
     """Reads the lines of one box and hands each to `on_line`, in order, from `start` to `stop`.
 
     It also ends by itself, giving its connection back, when a read found nothing and nobody `wanted` any.
+    `supervise` runs the reading, and again when it failed in a way that nobody thought of.
     """
 
     def __init__(
@@ -39,15 +43,18 @@ class Mailbox:
         *,
         blocking: aioredis.Redis | None = None,
         wanted: Callable[[], bool] = lambda: True,
+        supervise: Callable[[Listen], Coroutine[Any, Any, None]] = lambda listen: listen(),
     ) -> None:
         self.box = box
-        self._store, self._on_line, self._wanted = store, on_line, wanted
+        self._store, self._on_line, self._wanted, self._supervise = store, on_line, wanted, supervise
         self._redis = blocking or store.redis
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._listen(), name=f"mailbox {self.box}")
+            self._task = asyncio.get_running_loop().create_task(
+                self._supervise(self._listen), name=f"mailbox {self.box}"
+            )
 
     async def stop(self) -> None:
         task, self._task = self._task, None

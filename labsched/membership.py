@@ -4,6 +4,9 @@ The lease is renewed by heartbeats and judged by the server's clock. The instanc
 monotonic clock from the moment it *sent* the last renewal that was confirmed: `lease_margin` before the
 lease could end on the server it gives its attempts up, so that a body never runs on while another may have
 begun. A loop timer does that; an alarm on a thread flags the bodies when one of them blocks the loop.
+
+A name belongs to the newest process that joined under it. A member whose lease ended joins again; one whose
+name was taken in the meantime does not, or the two would evict each other for ever.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ import msgspec
 
 from .clock import Alarm, Host
 from .config import Settings
-from .store import Store, text
+from .errors import StaleIncarnation
+from .store import Store, text, texts
 
 
 class Membership:
@@ -34,15 +38,16 @@ class Membership:
         on_joined: Callable[[str], None],
         on_lost: Callable[[], None],
         on_alarm: Callable[[], None],
-        on_work: Callable[[], None],
-        on_draining: Callable[[], None],
-        on_cancel: Callable[[str], None],
+        on_line: Callable[[str], None],
     ) -> None:
         self._store, self._host, self._settings, self._name = store, host, settings, name
         self._scope, self._versions = scope, versions
         self._on_joined, self._on_lost, self._on_alarm = on_joined, on_lost, on_alarm
-        self._on_work, self._on_draining, self._on_cancel = on_work, on_draining, on_cancel
+        self._on_line = on_line
         self.incarnation = ""
+        self._process, self._serial = host.new_id(), 1  # whose join it is, and which
+        self._rival = ("", "")  # who has our name, and its last heartbeat
+        self._revoked: list[str] = []  # what the last heartbeat told, for the next one to acknowledge
         self._alarm: Alarm | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
@@ -61,18 +66,35 @@ class Membership:
             }
         ).decode()  # fmt: skip
 
-    async def join(self) -> None:
-        """Become a member under a new incarnation; what an older one of this name held is lost at once."""
+    async def join(self) -> bool:
+        """Become a member under a new incarnation.
+
+        The first time what an older one of this name held is lost at once. After that whoever has taken the name
+        keeps it: False while it may live, `StaleIncarnation` once it has sent a heartbeat meanwhile.
+        """
         reply, sent, _ = await self._store.timed(
-            "join", self._name, self._host.new_id(), round(self._settings.instance_lease * 1000), self._scope,
-            self._facts(), self._settings.pool_size, self._host.hostname, self._host.pid, *self._versions,
+            "join", self._name, self._process, self._serial, round(self._settings.instance_lease * 1000),
+            self._scope, self._facts(), self._settings.pool_size, self._host.hostname, self._host.pid,
+            *self._versions,
         )  # fmt: skip
-        self.incarnation = text(reply[0])
+        if text(reply[0]) == "taken":
+            self._look_at(*texts(reply[1:]))
+            return False
+        self.incarnation, self._serial, self._revoked = text(reply[0]), self._serial + 1, []
         self._journal("joined", lease=self._settings.instance_lease, lease_margin=self._settings.lease_margin,
                       cancel_grace=self._settings.cancel_grace)  # fmt: skip
         self._alarm = self._host.alarm(self._host.clock, self._rang)
         self._prove(sent)
         self._on_joined(self.incarnation)
+        return True
+
+    def _look_at(self, incarnation: str, seen: str, hostname: str, pid: str) -> None:
+        before, self._rival = self._rival, (incarnation, seen)
+        if before[0] == incarnation and before[1] != seen:
+            raise StaleIncarnation(
+                f"instance {self._name!r} was superseded: a newer process runs under that name (pid {pid} on"
+                f" {hostname}), so this one stops for good; stop either, or give each a name of its own"
+            )
 
     def _journal(self, kind: str, **fields: Any) -> None:
         clock = self._host.clock
@@ -88,6 +110,9 @@ class Membership:
         self._journal("proved", sent=sent)
         if self._alarm is not None:
             self._alarm.set(self._deadline)
+        self._wait()
+
+    def _wait(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         left = max(self._deadline - self._host.clock.monotonic(), 0)
@@ -100,6 +125,8 @@ class Membership:
     def _expire(self) -> None:
         if self.incarnation and self._host.clock.monotonic() >= self._deadline:
             self._end()
+        elif self.incarnation:
+            self._wait()  # asyncio's timers may be early by the resolution of its clock
 
     def _end(self) -> None:
         """The lease is over as far as we can prove."""
@@ -125,32 +152,38 @@ class Membership:
         self._journal(kind, **fields)
 
     async def run(self) -> None:
-        """Heartbeats for ever; joins again whenever the lease was lost."""
+        """Heartbeats for ever; joins again whenever the lease was lost. `StaleIncarnation`: the name is another's."""
         clock, every = self._host.clock, self._settings.heartbeat_every
         # A heartbeat on its way while we leave is refused: that is no lost lease, and no reason to join again.
         while not self._leaving:
-            async with self._joining:
-                if not self.incarnation and not self._leaving:
-                    await self.join()
-            began, incarnation = clock.monotonic(), self.incarnation
-            reply, sent, _ = await self._store.timed(
-                "heartbeat", self._name, incarnation, round(self._settings.instance_lease * 1000)
-            )
-            if incarnation != self.incarnation or self._leaving:
-                continue
-            if text(reply[0]) == "refused":
-                self._end()
-                continue
-            # A reply that comes after the deadline proves nothing any more: the bodies were told already.
-            if clock.monotonic() < self._deadline:
-                self._prove(sent)
-            if text(reply[2]) == "1":
-                self._on_work()
-            if text(reply[3]) == "DRAINING":
-                self._on_draining()  # asked from elsewhere, and the hint was lost
-            for token in reply[4:]:
-                self._on_cancel(text(token))
-            await clock.sleep(max(every - (clock.monotonic() - began), every / 10))
+            began = clock.monotonic()
+            if not await self._belongs() or await self._beat():
+                await clock.sleep(max(every - (clock.monotonic() - began), every / 10))
+
+    async def _belongs(self) -> bool:
+        async with self._joining:
+            return bool(self.incarnation) or self._leaving or await self.join()
+
+    async def _beat(self) -> bool:
+        """One heartbeat; False when this incarnation is over."""
+        incarnation, settings = self.incarnation, self._settings
+        reply, sent, _ = await self._store.timed(
+            "heartbeat", self._name, incarnation, round(settings.instance_lease * 1000), *self._revoked,
+            first_try=settings.first_heartbeat_try,
+        )  # fmt: skip
+        if incarnation != self.incarnation or self._leaving:
+            return False
+        if text(reply[0]) == "refused":
+            self._end()
+            return False
+        # A reply that comes after the deadline proves nothing any more: the bodies were told already.
+        if self._host.clock.monotonic() < self._deadline:
+            self._prove(sent)
+        lines = texts(reply[2:])
+        for line in lines:
+            self._on_line(line)
+        self._revoked = [line.partition(" ")[2] for line in lines if line.startswith("revoked ")]
+        return True
 
     async def leave(self, returned: int) -> None:
         """Leave for good."""

@@ -14,7 +14,8 @@ from .registry import Registry
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """Of `count` values, in seconds. p50 and p99 come from buckets a quarter octave wide: within 9 %."""
+    """Of `count` values, in seconds. `p50` and `p99` are estimates, the middle of a bucket a quarter octave wide:
+    off by up to a tenth of the value and a tenth of one unit (1 us of duration, 1 ms of lateness)."""
 
     count: int = 0
     mean: float | None = None

@@ -210,11 +210,14 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstanceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One member of the cluster as the registry sees it. `lease_left` in seconds, by the server's clock."""
+    """One member of the cluster as the registry sees it. `lease_left` in seconds, by the server's clock.
+
+    EXPIRED: its lease is over, so it is dead, cut off or paused; a leader is about to recover what it held.
+    """
 
     name: str
     incarnation: int
-    state: Literal["ACTIVE", "DRAINING"]
+    state: Literal["ACTIVE", "DRAINING", "EXPIRED"]
     leader: bool
     epoch: int | None
     joined: int

@@ -91,21 +91,25 @@ class Registry:
             made += int(reply[1])
         return made
 
+    def _nonce(self) -> str:
+        """Marks one call: a copy of it that is sent because the reply was lost gets the same answer."""
+        return self._store.host.new_id()
+
     async def set_status(self, task: str, status: TaskStatus, catch_up: CatchUp = "none") -> bool:
         """Pause, resume or disable; False when it already was so. Raises `UnknownTask`."""
-        verdict = text(await self._store.call("set_status", task, status, catch_up))
+        verdict = text(await self._store.call("set_status", task, status, catch_up, self._nonce()))
         if verdict == "unknown":
             raise UnknownTask(f"no task {task!r} in namespace {self._store.namespace!r}")
         return verdict == "ok"
 
     async def cancel(self, id: str, force: bool) -> str:
-        verdict = text(await self._store.call("cancel", id, "1" if force else "0"))
+        verdict = text(await self._store.call("cancel", id, "1" if force else "0", self._nonce()))
         if verdict == "unknown":
             raise UnknownExecution(f"no execution {id!r}")
         return verdict
 
     async def requeue(self, id: str) -> None:
-        verdict = text(await self._store.call("requeue", id))
+        verdict = text(await self._store.call("requeue", id, self._nonce()))
         if verdict == "unknown":
             raise UnknownExecution(f"no execution {id!r}")
         if verdict != "ok":
@@ -195,7 +199,7 @@ class Registry:
         return [_task_info(pairs(h), d) if h else None for h, d in zip(hashes, due, strict=True)]
 
     async def instances(self) -> list[InstanceInfo]:
-        """Live members, by name."""
+        """Members, by name; one whose lease is over and that nobody has recovered yet is EXPIRED."""
         key = self._store.key
         names, leases, leader, clock = await self._read(
             ("HGETALL", key("names")),
@@ -282,7 +286,7 @@ def _instance(
     return InstanceInfo(
         name=name,
         incarnation=int(inc),
-        state=h["state"],  # type: ignore[arg-type]
+        state=h["state"] if left_ms > 0 else "EXPIRED",  # type: ignore[arg-type]
         leader=bool(lead),
         epoch=int(lead["epoch"]) if lead else None,
         joined=int(h["joined"]),

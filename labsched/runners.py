@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from . import codec
 from .clock import Host
 from .context import Context, SyncContext, answer, call_from_thread, facts_of
@@ -113,6 +115,9 @@ def _called(function: Callable[..., Any], ctx: SyncContext, payload: Mapping[str
     except StopIteration as error:
         # asyncio's futures cannot carry it, and would never end.
         raise RuntimeError("the body raised StopIteration") from error
+    except (KeyboardInterrupt, SystemExit) as error:
+        # The body's own: signals come to the main thread. On the loop they would end the instance.
+        raise BodyFailed(codec.failure_of(error, traceback.format_exc())) from None
 
 
 def reference(function: Callable[..., Any]) -> tuple[str, str, str]:
@@ -176,7 +181,11 @@ def _child(ref: tuple[str, str, str], facts: dict[str, Any], payload: dict[str, 
         result = function(SyncContext(facts, call, None), **payload)
         talk.send(("done", codec.to_json(result, "result")))
     except BaseException as error:
-        talk.send(("failed", codec.failure_of(error, traceback.format_exc())))
+        failure = codec.failure_of(error, traceback.format_exc())
+        if isinstance(error, MemoryError) and limit is not None:
+            said = f"the body needed more than its memory_limit of {limit} bytes"
+            failure = structs.replace(failure, message=f"{said}: {error}" if str(error) else said)
+        talk.send(("failed", failure))
 
 
 class ProcessRunner:

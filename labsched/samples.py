@@ -30,7 +30,7 @@ REPORTS_KEPT = 20
 BACKUPS_KEPT = 3
 
 
-async def daily_report(ctx: Context, *, day: str = "today", limit: int = 500) -> dict[str, Any]:
+async def daily_report(ctx: Context, *, day: str = "today", limit: int = 100) -> dict[str, Any]:
     """Counts the newest `limit` executions by task and state, and writes the table as a file."""
     ctx.log(f"reading the newest {limit} executions")
     executions = await ctx.app.executions(limit=limit)

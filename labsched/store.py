@@ -91,14 +91,27 @@ class Store:
         """Run one script. Raises `Unreachable`, `OutcomeUnknown`, `ServerUnsuitable`."""
         return await self.retrying(functools.partial(self._evalsha, name, args))
 
-    async def timed(self, name: str, *args: str | bytes | float) -> tuple[Any, float, int]:
-        """`call`, and when the answered copy was sent (monotonic seconds), and how often it was sent."""
+    async def timed(
+        self, name: str, *args: str | bytes | float, first_try: float | None = None
+    ) -> tuple[Any, float, int]:
+        """`call`, and when the answered copy was sent (monotonic seconds), and how often it was sent.
+
+        `first_try`: seconds until the first copy without a reply is given up and sent again; each further copy
+        gets twice as long as the one before, since the link may be slow and not silent.
+        """
         sent, tries = 0.0, 0
 
         async def send() -> Any:
             nonlocal sent, tries
             sent, tries = self.host.clock.monotonic(), tries + 1
-            return await self._evalsha(name, args)
+            if first_try is None:
+                return await self._evalsha(name, args)
+            limit = first_try * 2 ** min(tries - 1, 10)
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._evalsha(name, args)
+            except TimeoutError:
+                raise rex.TimeoutError(f"no reply within {limit:.2f} s") from None
 
         return await self.retrying(send), sent, tries
 

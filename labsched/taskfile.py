@@ -32,16 +32,19 @@ _SCHEDULES: Mapping[str, tuple[Callable[..., Schedule], frozenset[str]]] = {
 _OPTIONS = frozenset(field.replace("_", "-") for field in Task.__struct_fields__)
 
 
-def load_tasks(path: str | os.PathLike[str], handlers: Collection[str]) -> list[Task]:
+def load_tasks(
+    path: str | os.PathLike[str], handlers: Collection[str], make: Callable[..., Task] = define
+) -> list[Task]:
     """The tasks of the file `path`, in its order. `handlers` holds the registered names.
 
+    `make` gets name, schedule and options of each: `define`, or what knows better defaults.
     ConfigError, ScheduleError or PayloadError of one line that names the file, the task, and what is wrong.
     """
     tree = read_mapping(path, "tasks file")
     tasks: dict[str, Task] = {}
     try:
         for number, entry in enumerate(_entries(tree), 1):
-            task = _task(entry, number, handlers)
+            task = _task(entry, number, handlers, make)
             if task.name in tasks:
                 raise ConfigError(f"task {task.name!r} is there twice")
             tasks[task.name] = task
@@ -60,7 +63,7 @@ def _entries(tree: dict[str, Any]) -> list[Any]:
     return entries
 
 
-def _task(entry: Any, number: int, handlers: Collection[str]) -> Task:
+def _task(entry: Any, number: int, handlers: Collection[str], make: Callable[..., Task]) -> Task:
     if not isinstance(entry, dict):
         raise ConfigError(f"task {number} must be a mapping, not {kind(entry)}")
     if "name" not in entry:
@@ -76,7 +79,7 @@ def _task(entry: Any, number: int, handlers: Collection[str]) -> Task:
     options = {
         key.replace("-", "_"): value for key, value in entry.items() if key not in ("name", "schedule")
     }
-    return define(entry["name"], _schedule(what, entry.get("schedule")), **options)
+    return make(entry["name"], _schedule(what, entry.get("schedule")), **options)
 
 
 def _schedule(what: str, value: Any) -> Schedule:

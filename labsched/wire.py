@@ -35,7 +35,6 @@ class Wire:
         self._kept: list[AbstractConnection] = []
         self._known: set[str] = set()  # scripts that the server has
         self._timer: asyncio.TimerHandle | None = None
-        self._returning: set[asyncio.Task[None]] = set()
         pool = getattr(redis, "connection_pool", None)
         self._plain = (
             type(redis).execute_command is aioredis.Redis.execute_command
@@ -131,17 +130,33 @@ class Wire:
         if not self._keeps:
             await self._redis.connection_pool.release(connection)
             return
+        self._keep(connection)
+
+    def _give_back(self) -> None:
+        kept, self._kept, self._timer = self._kept, [], None
+        for connection in kept:
+            if not _released(self._redis.connection_pool, connection):
+                self._keep(connection)
+
+    def _keep(self, connection: AbstractConnection) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(KEEP, self._give_back)
         self._kept.append(connection)
 
-    def _give_back(self) -> None:
-        kept, self._kept, self._timer = self._kept, [], None
-        loop, pool = asyncio.get_running_loop(), self._redis.connection_pool
-        for connection in kept:
-            task = loop.create_task(pool.release(connection))
-            self._returning.add(task)
-            task.add_done_callback(self._returning.discard)
+
+def _released(pool: ConnectionPool, connection: AbstractConnection) -> bool:
+    """Give a connection back without a task; False when the pool is busy, and later is better.
+
+    A loop that stops in the same round would never begin the task, and its coroutine would never be awaited.
+    """
+    returning = pool.release(connection)
+    try:
+        returning.send(None)
+    except StopIteration:
+        return True
+    # Somebody holds the pool's lock, the only thing that it waits for: nothing has happened, and nothing will.
+    returning.close()
+    return False
 
 
 async def _read(connection: AbstractConnection) -> Any:

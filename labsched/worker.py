@@ -147,7 +147,7 @@ class Worker:
             raise
 
     async def _say(self, lane: int, ended: list[tuple[Attempt, Verdict]]) -> bool:
-        steps = self._note_steps({a.ctx.token for a, _ in ended})
+        steps = self._note_steps(lane, {a.ctx.token for a, _ in ended})
         if ended:
             steps.append(("finish", self._finish_args(ended)))
         incarnation = self.incarnation
@@ -262,7 +262,7 @@ class Worker:
         self._note_timer, self._notes_due = None, True
         self._wake()
 
-    def _note_steps(self, ending: set[int]) -> list[tuple[str, Any]]:
+    def _note_steps(self, lane: int, ending: set[int]) -> list[tuple[str, Any]]:
         steps: list[tuple[str, Any]] = []
         if not self._noted:
             return steps
@@ -271,7 +271,8 @@ class Worker:
                 del self._noted[key]
                 lines, ctx.lines = ctx.lines, []
                 progress = "" if ctx.progress_made is None else codec.to_json(ctx.progress_made, "progress")
-                steps.append(("note", (self._name, ctx.execution, ctx.token, progress, MAX_LINES, *lines)))
+                head = (self._name, ctx.execution, ctx.token, progress, MAX_LINES, lane, next(self._serial))
+                steps.append(("note", (*head, *lines)))
         self._notes_due = False
         return steps
 

@@ -99,15 +99,16 @@ class Cluster:
         lease: int = LONG,
         handlers: dict[str, int] | None = None,
         scope: str = "",
-        nonce: str | None = None,
+        process: str | None = None,
+        serial: int = 1,
     ) -> Member:
         """A new instance that has the handlers of every task defined so far, or those given."""
         if handlers is None:
             handlers = {task.name: task.version for task in self.tasks.values()}
         flat = [value for pair in handlers.items() for value in pair]
-        reply = await self.call(
-            "join", name, nonce or self.fresh("join"), lease, scope, "{}", pool, "host", 1, *flat
-        )
+        process = process or self.fresh("process")
+        reply = await self.call("join", name, process, serial, lease, scope, "{}", pool, "host", 1, *flat)
+        assert reply[0].isdigit(), reply
         return Member(self, name, reply[0], lease, scope)
 
     def fresh(self, what: str) -> str:
@@ -265,8 +266,11 @@ class Member:
     async def resign(self) -> str:
         return await self.cluster.call("resign", self.name, self.inc, self.epoch)
 
-    async def note(self, grant: Grant, *lines: str, progress: str = "", kept: int = 1000) -> Any:
-        return await self.cluster.call("note", self.name, grant.id, grant.token, progress, kept, *lines)
+    async def note(
+        self, grant: Grant, *lines: str, progress: str = "", kept: int = 1000, lane: int = 0, serial: int = 0
+    ) -> Any:
+        head = (self.name, grant.id, grant.token, progress, kept, lane, serial or next(self.cluster._serial))
+        return await self.cluster.call("note", *head, *lines)
 
     async def fence(self, grant: Grant, key: str, value: str = "1", nonce: str | None = None) -> Any:
         nonce = nonce or self.cluster.fresh("fence")

@@ -3,9 +3,22 @@
 import pytest
 from apps import app, valkey
 from cluster import cluster
+from outside import embedded, opened
 from servers import anyserver, realserver, redis_process, valkey_process
+from simkit import sim_loop
 
-__all__ = ["app", "valkey", "anyserver", "cluster", "realserver", "redis_process", "valkey_process"]
+__all__ = [
+    "app",
+    "valkey",
+    "anyserver",
+    "cluster",
+    "embedded",
+    "opened",
+    "realserver",
+    "redis_process",
+    "sim_loop",
+    "valkey_process",
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

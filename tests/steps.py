@@ -81,3 +81,6 @@ STEPS: dict[str, Step] = {
     "fence_write": lambda c, s: s.member.fence(s.grants[0], "l"),
     "watch": lambda c, s: c.call("watch", s.ready, "c9"),
 }
+
+# What frees memory, and the leases without which nobody may do so.
+GO_ON_WHEN_FULL = {"trim", "renew", "heartbeat", "join", "join alone"}

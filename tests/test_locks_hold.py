@@ -91,6 +91,48 @@ async def test_a_block_that_outlasts_its_lock_is_cancelled_and_exits_with_lock_l
     assert asyncio.current_task().cancelling() == 0
 
 
+async def test_a_block_that_is_out_in_time_gives_the_rest_of_its_lock_back(anyserver):
+    locks, other = manager(anyserver, "a"), manager(anyserver, "b")
+    await locks.locks()
+    with pytest.raises(LockLost, match="expired before its block ended"):
+        async with locks.hold("n", at_most_for=2) as lock:
+            lock._deadline -= 1.9  # it is told as if its local deadline were near
+            lock.on_move()
+            await asyncio.Event().wait()
+    assert await other.acquire("n", at_most_for=30), "long before the server would end it"
+    kinds = [kind for kind, _, _ in await history(anyserver)]
+    assert kinds == ["LOCK_ACQUIRED", "LOCK_RELEASED", "LOCK_ACQUIRED"]
+
+
+async def test_giving_the_rest_back_never_hides_that_the_lock_was_lost(anyserver):
+    locks = manager(anyserver, "a")
+    await locks.locks()
+    with pytest.raises(LockLost, match="expired before its block ended"):
+        async with locks.hold("n", at_most_for=2) as lock:
+            await anyserver.client().delete("{labsched:t}:lock:n")
+            theirs = await manager(anyserver, "b").acquire("n", at_most_for=30)
+            lock._deadline -= 1.9
+            lock.on_move()
+            await asyncio.Event().wait()
+    await theirs.extend(30)  # and takes nothing away from who has it now
+
+
+async def test_giving_the_rest_back_waits_no_longer_than_the_lock_would_have_lasted(realserver):
+    async with Relay(realserver.port) as relay:
+        realserver.port, real = relay.port, realserver.port
+        locks = LockManager(realserver.client(), "t")
+        realserver.port = real
+        with pytest.raises(LockLost):
+            async with locks.hold("n", at_most_for=2) as lock:
+                relay.stall()
+                lock._deadline -= 1.8
+                lock.on_move()
+                await asyncio.Event().wait()
+        assert time.monotonic() - lock._deadline < 1.0, "the call's own patience is 10 s"
+        relay.resume()
+        await locks._store.redis.aclose()
+
+
 async def test_a_block_that_swallows_the_cancellation_exits_with_lock_lost_all_the_same(anyserver):
     with pytest.raises(LockLost):
         async with manager(anyserver).hold("n", at_most_for=0.05):

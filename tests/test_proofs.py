@@ -33,7 +33,7 @@ class SlowStore:
     def __init__(self, clock: SlowClock) -> None:
         self.clock, self.takes, self.beaten = clock, 0.0, asyncio.Event()
 
-    async def timed(self, name: str, *args: Any) -> tuple[Any, float, int]:
+    async def timed(self, name: str, *args: Any, **options: Any) -> tuple[Any, float, int]:
         sent = self.clock.at
         self.clock.at += self.takes
         if name == "heartbeat":
@@ -41,7 +41,7 @@ class SlowStore:
             self.beaten.set()
         replies = {
             "join": [b"7", b"0"],
-            "heartbeat": [b"ok", b"0", b"0", b"ACTIVE"],
+            "heartbeat": [b"ok", b"0"],
             "lead": [b"leader", b"9", b"0"],
         }
         return replies[name], sent, 1
@@ -62,7 +62,7 @@ async def beaten(takes: float) -> tuple[float, float]:
     store = SlowStore(clock)
     member = Membership(
         store, Host(clock=clock, alarm=NoAlarm), Settings(), "i1", "", [],  # type: ignore[arg-type]
-        on_joined=nothing, on_lost=nothing, on_alarm=nothing, on_work=nothing, on_draining=nothing, on_cancel=nothing,
+        on_joined=nothing, on_lost=nothing, on_alarm=nothing, on_line=nothing,
     )  # fmt: skip
     await member.join()
     before, store.takes = member._deadline, takes
@@ -84,7 +84,7 @@ async def test_a_heartbeat_answered_after_the_deadline_proves_nothing() -> None:
     store = SlowStore(clock)
     member = Membership(
         store, Host(clock=clock, alarm=NoAlarm), Settings(), "i1", "", [],  # type: ignore[arg-type]
-        on_joined=nothing, on_lost=nothing, on_alarm=nothing, on_work=nothing, on_draining=nothing, on_cancel=nothing,
+        on_joined=nothing, on_lost=nothing, on_alarm=nothing, on_line=nothing,
     )  # fmt: skip
     await member.join()
     clock.at, store.takes = 102.0, 2.0  # sent before the deadline of 103, answered after it

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from clocks import StandingClock
 
 import labsched
 from labsched.model import Execution, State
@@ -14,20 +15,6 @@ from labsched.taskfile import load_tasks
 
 PACKAGED = Path(next(iter(labsched.__path__))) / "tasks.yml"
 VISIBLE = PACKAGED.parent.parent / "data" / "tasks.yml"
-
-
-class VirtualClock:
-    def __init__(self) -> None:
-        self.time = 1_764_000_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
 
 
 class FakeFence:
@@ -82,7 +69,7 @@ def execution(task: str, state: State, number: int = 1) -> Execution:
 
 @pytest.fixture
 def clock():
-    return VirtualClock()
+    return StandingClock()
 
 
 @pytest.fixture(params=["memory", "folder"])

@@ -201,7 +201,7 @@ async def test_a_payload_too_deep_to_be_read_is_a_failure_and_not_the_end_of_the
         return len(payload)
 
     async with serving(app) as (member,):
-        deep = '{"x":' + "[" * 5000 + "]" * 5000 + "}"
+        deep = '{"x":' + "[" * 100_000 + "]" * 100_000 + "}"
         await app.registry.enqueue("a", [("a~deep", deep, ""), ("a~fine", "{}", "")])
         assert (await app.wait("a~fine", "10s")).result == 0
         await eventually(lambda: not member.worker.attempts)

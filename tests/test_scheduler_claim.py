@@ -237,7 +237,7 @@ async def test_a_repeated_claim_leaves_out_what_was_taken_away_meanwhile(cluster
     member = await cluster.join()
     ids = await cluster.trigger(n=2)
     await member.claim(2, nonce="n1")
-    await cluster.call("cancel", ids[0], "1")
+    await cluster.call("cancel", ids[0], "1", "n")
     assert [g.id for g in await member.claim(2, nonce="n1")] == ids[1:]
 
 

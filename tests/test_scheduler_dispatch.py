@@ -253,6 +253,7 @@ async def test_whatever_ends_a_run_gives_its_turn_on(cluster, end):
     await member.dispatch("a", slot, slot + 1)
     grant = await member.claim_one()
     if end == "DEAD":
+        await member.expires()
         member = await cluster.join()
     else:
         await member.finish((grant, end))

@@ -166,6 +166,76 @@ async def test_a_history_that_was_reset_is_a_gap_for_who_had_seen_more(valkey):
                 await asyncio.wait_for(following, 15)
 
 
+async def reset(app) -> None:
+    """The server loses everything, and a new history grows beyond the old one's end."""
+    await app._client.redis.flushall()
+    await app.define()
+    await app.trigger_many("a", [{}] * 3)
+
+
+async def test_a_new_history_that_lies_beyond_the_place_reached_is_a_gap_without_any_disconnect(app):
+    app.task("a", manual())(body)
+    async with app:
+        follower = app.events()
+        assert (await anext(follower)).kind == "TASK_DEFINED"
+        following = asyncio.create_task(anext(follower))
+        await asyncio.sleep(0.05)  # it waits for what comes next; either way it has to be told
+        await reset(app)
+        with pytest.raises(EventsGap, match="there no longer and was not trimmed: the history was reset"):
+            await asyncio.wait_for(following, 10)
+
+
+async def test_a_place_in_a_history_that_was_reset_is_a_gap_though_the_new_one_lies_beyond_it(app):
+    app.task("a", manual())(body)
+    async with app:
+        seen = (await app.history())[-1].id
+        await reset(app)
+        assert len(await app.history()) == 4, "from the beginning is never a gap"
+        with pytest.raises(EventsGap, match="the history was reset"):
+            await take(app.events(since=seen), 1)
+        with pytest.raises(EventsGap, match="the history was reset"):
+            await app.history(since=seen)
+
+
+async def test_events_that_the_server_lost_are_a_gap_for_who_had_seen_them(app):
+    app.task("a", manual())(body)
+    async with app:
+        follower = app.events()
+        await anext(follower)
+        await app.trigger("a")
+        lost = await anext(follower)
+        await app._client.redis.xdel(app._client.key("events"), lost.id)
+        await app.trigger("a")
+        with pytest.raises(EventsGap, match=f"event {lost.id} is there no longer"):
+            async with asyncio.timeout(10):
+                await anext(follower)
+        await app._client.redis.flushall()  # what is left here keeps no invariant
+
+
+async def test_a_time_need_not_be_an_events(app):
+    app.task("a", manual())(body)
+    async with app:
+        before = int((await app.history())[0].at * 1000) - 1
+        assert len(await app.history(since=str(before))) == 1
+        assert (await take(app.events(since=str(before)), 1))[0].kind == "TASK_DEFINED"
+
+
+async def test_reading_on_asks_no_more_than_one_question_a_page_and_none_while_nothing_happens(app):
+    app.task("a", manual())(body)
+    async with app:
+        follower = app.events()
+        await anext(follower)
+        asked = []
+        ask = app._events._ask
+        app._events._ask = lambda *command: asked.append(command[0]) or ask(*command)
+        following = asyncio.create_task(anext(follower))
+        await asyncio.sleep(0.1)
+        assert asked == []
+        await app.trigger_many("a", [{}] * 3)
+        await following
+        assert asked == ["XRANGE"]
+
+
 async def test_retention_forgets_in_the_background(valkey):
     app = new_app(valkey, keep_executions=timedelta(milliseconds=50), max_events=40)
     app.task("a", manual())(body)

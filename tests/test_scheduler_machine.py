@@ -116,11 +116,11 @@ class Steps(RuleBasedStateMachine):
 
     @rule(id=ids, force=st.sampled_from("01"))
     def cancel(self, id: str, force: str) -> None:
-        self.do(self.c.call("cancel", id, force))
+        self.do(self.c.call("cancel", id, force, self.c.fresh("n")))
 
     @rule(id=ids)
     def requeue(self, id: str) -> None:
-        self.do(self.c.call("requeue", id))
+        self.do(self.c.call("requeue", id, self.c.fresh("n")))
 
     @rule(id=ids)
     def watch(self, id: str) -> None:

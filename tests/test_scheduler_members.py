@@ -22,7 +22,7 @@ async def test_joining_gives_an_incarnation_that_grows(cluster):
 
 
 async def test_a_join_that_is_sent_again_gives_the_same_incarnation(cluster):
-    one, again = await cluster.join(nonce="n"), await cluster.join(nonce="n")
+    one, again = await cluster.join(process="p"), await cluster.join(process="p")
     assert one.inc == again.inc and len(await cluster.events("INSTANCE_JOINED")) == 1
 
 
@@ -33,10 +33,10 @@ async def test_a_newer_incarnation_takes_the_work_at_once_and_it_is_first_in_lin
     kinds = [e["kind"] for e in (await cluster.events())[-4:]]
     assert kinds == ["INSTANCE_LOST", "LOST", "READY", "INSTANCE_JOINED"]
     (lost,) = await cluster.events("LOST")
-    assert lost["data"] == {"reason": "superseded", "losses": 1} and lost["token"] == grant.token
+    assert lost["data"] == {"reason": "superseded", "losses": 0} and lost["token"] == grant.token
     assert [g.id for g in await new.claim()] == [grant.id, later]
     assert await old.finish(grant) == ["stale"]
-    assert await old.heartbeat() == ["refused", "heartbeat", "incarnation"]
+    assert await old.heartbeat() == ["refused", "heartbeat", "superseded"]
 
 
 async def test_a_superseded_leader_leads_no_more(cluster):
@@ -54,7 +54,7 @@ async def test_a_heartbeat_renews_the_lease_from_now(cluster):
     for _ in range(3):
         await cluster.passes(150)
         reply = await member.heartbeat()
-        assert (reply[0], reply[2:]) == ("ok", ["0", "ACTIVE"])
+        assert (reply[0], reply[2:]) == ("ok", [])
 
 
 async def test_a_heartbeat_after_the_end_of_the_lease_is_refused_although_nobody_noticed(cluster):
@@ -69,9 +69,9 @@ async def test_a_heartbeat_tells_of_work_that_waits_for_this_instance(cluster):
     await cluster.define("b")
     member = await cluster.join(handlers={"a": 1})
     await cluster.trigger("b")
-    assert (await member.heartbeat())[2] == "0"
+    assert (await member.heartbeat())[2:] == []
     await cluster.trigger("a", priority="low")
-    assert (await member.heartbeat())[2] == "1"
+    assert (await member.heartbeat())[2:] == ["work"]
 
 
 async def test_what_a_dead_instance_held_is_ready_again_as_soon_as_its_lease_is_over(cluster):
@@ -128,8 +128,10 @@ async def test_a_poison_job_is_dead_after_max_losses(cluster):
     member, _ = await holding(cluster, max_losses=2)
     id = (await cluster.events("RUNNING"))[0]["execution"]
     await cluster.call("watch", id, "c1")
+    await member.expires()
     member = await cluster.join()
     await member.claim_one()
+    await member.expires()
     await cluster.join()
     x = await cluster.registry.execution(id)
     assert (x.state, x.losses, [a.outcome for a in x.attempts]) == ("DEAD", 2, ["LOST", "LOST"])
@@ -201,7 +203,7 @@ async def test_draining_is_told_once_and_by_name_or_incarnation(cluster):
     assert await cluster.call("drain", "nobody", "") == await cluster.call("drain", "i1", "12") == "unknown"
     assert len(await cluster.events("INSTANCE_DRAINING")) == 1
     assert await cluster.box(member.box) == ["drain"]
-    assert (await member.heartbeat())[3] == "DRAINING"
+    assert (await member.heartbeat())[2:] == ["drain"]
 
 
 async def test_one_leads_and_the_others_learn_for_how_long(cluster):

@@ -140,7 +140,7 @@ async def test_a_late_copy_of_an_older_claim_is_given_nothing(realserver: Server
     app.add("job", manual(), _body)
     async with app:
         store = app._client
-        inc, _ = await store.call("join", "w", "n", 60_000, "", "{}", 10, "h", 1, "job", 1)
+        inc, _ = await store.call("join", "w", "p", 1, 60_000, "", "{}", 10, "h", 1, "job", 1)
         await app.trigger_many("job", [{} for _ in range(4)])
         assert len(await store.call("claim", "w", inc, 0, "2", 2)) == 4 + 2 * 9
         assert await store.call("claim", "w", inc, 0, "1", 2) == [b"over"]

@@ -303,6 +303,8 @@ async def test_a_process_cannot_take_more_memory_than_it_may(processes):
         assert (await run(processes, "small", mib=8)).result == 8 << 20
         done = await run(processes, "small", mib=1024)
         assert done.state == "FAILED" and done.error.type in ("MemoryError", "ProcessDied")
+        if done.error.type == "MemoryError":
+            assert done.error.message == "the body needed more than its memory_limit of 268435456 bytes"
         assert (await run(processes, "hungry", mib=300)).result == 300 << 20, "without a limit it may"
 
 

@@ -5,30 +5,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from clocks import StandingClock
 
 from labsched.errors import ConfigError
 from labsched.scratch import MARKER, FolderScratch, MemoryScratch
 
 
-class HandClock:
-    """Stands still until it is moved."""
-
-    def __init__(self, now: float = 1_764_000_000.0) -> None:
-        self.time = now
-
-    def now(self) -> float:
-        return self.time
-
-    def monotonic(self) -> float:
-        return self.time
-
-    async def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 @pytest.fixture
 def clock():
-    return HandClock()
+    return StandingClock()
 
 
 @pytest.fixture(params=["folder", "memory"])

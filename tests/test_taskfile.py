@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from labsched import Scheduler, Settings
 from labsched.errors import ConfigError, LabschedError, PayloadError, ScheduleError
 from labsched.model import Backoff, Misfire, Rate
 from labsched.schedule import at, cron, every, manual
@@ -166,3 +167,34 @@ def test_a_wrong_file_gets_one_line_that_names_file_and_fault(write, text, error
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"no\.yml"):
         load_tasks(tmp_path / "no.yml", HANDLERS)
+
+
+def test_a_scheduler_gives_a_task_of_a_file_what_it_gives_one_of_the_code(write):
+    def plain(ctx): ...
+
+    async def coroutine(ctx): ...
+
+    app = Scheduler("fake", settings=Settings(lock_at_most_for="5m"))
+    path = write(
+        "tasks:\n"
+        "  - {name: a, handler: plain, schedule: manual}\n"
+        "  - {name: b, handler: coroutine, schedule: manual, lock-at-most-for: 1m}\n"
+    )
+    a, b = app.load_tasks(path, {"plain": plain, "coroutine": coroutine})
+    assert (a.runner, a.lock_at_most_for) == ("thread", 300.0)
+    assert (b.runner, b.lock_at_most_for) == ("async", 60.0)
+    assert app.handlers["a"].function is plain
+
+
+def test_a_scheduler_refuses_a_runner_that_does_not_fit_the_handler_and_registers_nothing(write):
+    def plain(ctx): ...
+
+    app = Scheduler("fake")
+    path = write(
+        "tasks:\n"
+        "  - {name: a, handler: plain, schedule: manual}\n"
+        "  - {name: b, handler: plain, schedule: manual, runner: async}\n"
+    )
+    with pytest.raises(ConfigError, match=r"tasks.yml: task 'b': runner is 'async', but its handler is a pl"):
+        app.load_tasks(path, {"plain": plain})
+    assert app.handlers == {}

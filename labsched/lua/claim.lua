@@ -76,7 +76,7 @@ local function pick(priority, task, version)
   for _, id in ipairs(ids) do
     if #taken == allowed or bytes >= MOST_BYTES then break end
     local x = redis.call('HMGET', k_x(id), 'state', 'attempt', 'fails', 'payload', 'slot', 'due', 'lock', 'created')
-    local held = x[7] == '1' and (d.locked or lock_blocked('task:' .. task)) or 0
+    local held = x[7] == '1' and (d.locked or lock_blocked('task:' .. task, id)) or 0
     if not LEGAL[(x[1] or '') .. '>RUNNING'] then
       -- Its record was deleted by hand: it must not stand in the way of the others for ever.
       strays[#strays + 1] = {priority, task, id}

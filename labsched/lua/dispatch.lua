@@ -13,7 +13,7 @@ if stale then return refuse('dispatch', stale, '', inc, me, epoch) end
 local own = scope == '' and '' or '@' .. scope
 local mark_field, catch_up_field = 'watermark' .. own, 'catch_up' .. own
 typed('zset', k_due(scope))
-local reply, plans, at = {'ok', num(now)}, {}, 6
+local reply, plans, at = {'ok', string.format('%.3f', now_us / 1000)}, {}, 6
 
 local function read_plan()
   local p = {task = ARGV[at], seen = ARGV[at + 2], watermark = ARGV[at + 3], next = ARGV[at + 4], catch_up = ARGV[at + 5],

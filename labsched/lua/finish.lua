@@ -54,7 +54,8 @@ local function succeed(id, x, result, took)
   succeeded[#succeeded + 1], succeeded[#succeeded + 2] = ended_at, id
   held[x.inc] = held[x.inc] or {}
   table.insert(held[x.inc], id)
-  tasks[x.task] = (tasks[x.task] or 0) + 1
+  tasks[x.task] = tasks[x.task] or {n = 0, inc = x.inc}
+  tasks[x.task].n = tasks[x.task].n + 1
   if x.lock == '1' then lock_drop('task:' .. x.task, x.token, x.task, id) end
   if x.w and x.w ~= '' then
     for box in string.gmatch(x.w, '%S+') do post(box, 'done:' .. id .. ' SUCCEEDED') end
@@ -84,6 +85,7 @@ local function fail(id, x, to, at, took)
     redis.call('HINCRBY', k_task(x.task), 'n:RETRYING', 1)
     event('RETRYING', x.task, id, x.attempt, x.token, name, '', data .. ',"retry_at":' .. num(at_ms) .. '}')
     set_timer(id, at_ms)
+    place_freed(x.task, 1, x.inc)
   elseif to == 'CANCELLED' then
     close(id, x, to, 'cancelled while running', '{"was":"RUNNING","force":false}')
   else
@@ -108,10 +110,11 @@ each_slice(succeeded, 2000, function(a, b) redis.call('ZADD', k_state('SUCCEEDED
 for inc, ids in pairs(held) do
   each_slice(ids, 2000, function(a, b) redis.call('SREM', k_held(inc), unpack(ids, a, b)) end)
 end
-for task, n in pairs(tasks) do
-  redis.call('HINCRBY', k_counts, 'SUCCEEDED', n)
-  redis.call('HINCRBY', k_task(task), 'n:SUCCEEDED', n)
-  redis.call('HINCRBY', k_task(task), 'running', -n)
+for task, t in pairs(tasks) do
+  redis.call('HINCRBY', k_counts, 'SUCCEEDED', t.n)
+  redis.call('HINCRBY', k_task(task), 'n:SUCCEEDED', t.n)
+  redis.call('HINCRBY', k_task(task), 'running', -t.n)
+  place_freed(task, t.n, t.inc)
 end
 for task, s in pairs(stats) do
   redis.call('HINCRBY', k_stats(task), 'n', s.n)

@@ -1,29 +1,53 @@
--- include: event
+-- include: full event
 -- Renews an instance's lease, on which all its attempts live.
--- KEYS: namespace. ARGV: name, incarnation, lease_ms.
--- Returns {'ok', now, '1' when ready work waits that it could run, state, then the tokens of its attempts that were asked to
--- stop: the hint may have been lost} | {'refused', 'heartbeat', why}.
+-- KEYS: namespace. ARGV: name, incarnation, lease_ms, then the tokens that it was told are revoked and has dealt with.
+-- Returns {'ok', now, then lines as its mailbox should have had them, since hints get lost: 'work' when some waits that it
+-- could run, 'drain', 'cancel TOKEN', 'revoked TOKEN'} | {'refused', 'heartbeat', why}.
 local name, inc = ARGV[1], ARGV[2]
 local lease = redis.call('ZSCORE', k_leases, inc)
 if not lease or tonumber(lease) <= now then
-  return refuse('heartbeat', lease and 'expired' or 'incarnation', '', inc, name, '')
+  local gone = redis.call('HEXISTS', k_names, name) == 1 and 'superseded' or 'incarnation'
+  return refuse('heartbeat', lease and 'expired' or gone, '', inc, name, '')
 end
 typed('hash', k_inst(inc))
-local work = '0'
-for _, priority in ipairs({'high', 'normal', 'low'}) do
-  for _, task in ipairs(redis.call('ZRANGE', k_turn(priority), 0, 1023)) do
-    if redis.call('HEXISTS', k_handlers(inc), task) == 1 then work = '1' break end
+local reply = {'ok', num(now)}
+local function tell(line) reply[#reply + 1] = line end
+
+local function work_waits()
+  for _, priority in ipairs({'high', 'normal', 'low'}) do
+    for _, task in ipairs(redis.call('ZRANGE', k_turn(priority), 0, 1023)) do
+      if redis.call('HEXISTS', k_handlers(inc), task) == 1 then return true end
+    end
   end
 end
+if work_waits() then tell('work') end
+write_although_full()
 redis.call('ZADD', k_leases, num(now + tonumber(ARGV[3])), inc)
 redis.call('HSET', k_inst(inc), 'seen', num(now))
-local me = redis.call('HMGET', k_inst(inc), 'state', 'asked')
-local reply = {'ok', num(now), work, me[1]}
+local me = redis.call('HMGET', k_inst(inc), 'state', 'asked', 'revoked')
+if me[1] == 'DRAINING' then tell('drain') end
 if me[2] == '1' then
+  local before = #reply
   for _, id in ipairs(redis.call('SMEMBERS', k_held(inc))) do
     local x = redis.call('HMGET', k_x(id), 'cancel', 'token')
-    if x[1] == '1' then reply[#reply + 1] = x[2] end
+    if x[1] == '1' then tell('cancel ' .. x[2]) end
   end
-  if #reply == 4 then redis.call('HDEL', k_inst(inc), 'asked') end
+  if #reply == before then redis.call('HDEL', k_inst(inc), 'asked') end
+end
+if me[3] then
+  -- Told again and again until it says that it knows: this reply may be lost too.
+  local known, left = {}, ''
+  for i = 4, #ARGV do known[ARGV[i]] = true end
+  for token in string.gmatch(me[3], '%S+') do
+    if not known[token] then
+      tell('revoked ' .. token)
+      left = left .. ' ' .. token
+    end
+  end
+  if left == '' then
+    redis.call('HDEL', k_inst(inc), 'revoked')
+  elseif left ~= me[3] then
+    redis.call('HSET', k_inst(inc), 'revoked', left)
+  end
 end
 return reply

@@ -1,4 +1,4 @@
--- include: token event
+-- include: full token event
 -- Takes or renews leadership. Judged by the server's clock; each new leadership gets a new epoch.
 -- KEYS: namespace. ARGV: name, incarnation, epoch ('' to campaign), lease_ms.
 -- Returns {'leader', epoch, now} | {'follower', ms until the leader's lease ends, leader's name} | {'refused', 'renew', why}.
@@ -8,6 +8,7 @@ local left = leader[1] and tonumber(leader[3]) - now or 0
 if epoch ~= '' then
   if leader[1] ~= inc or leader[2] ~= epoch then return refuse('renew', 'epoch', '', inc, name, epoch) end
   if left <= 0 then return refuse('renew', 'expired', '', inc, name, epoch) end
+  write_although_full()
   redis.call('HSET', k_leader, 'until', num(now + lease_ms))
   return {'leader', epoch, num(now)}
 end
@@ -18,6 +19,7 @@ if left > 0 then
   if leader[1] == inc then return {'leader', leader[2], num(now)} end
   return {'follower', num(left), leader[4]}
 end
+write_although_full()
 epoch = num(take(1))
 redis.call('HSET', k_leader, 'inc', inc, 'epoch', epoch, 'until', num(now + lease_ms), 'name', name)
 redis.call('HINCRBY', k_counts, 'ELECTED', 1)

@@ -1,7 +1,7 @@
 -- include: token event lead ready
 -- Executions whose time has come: retries after their backoff, triggers with a time.
 -- KEYS: namespace. ARGV: instance, incarnation, epoch ('' without election), limit.
--- Returns {'ok', promoted, ms of the next timer ('' none)} | {'refused', …}.
+-- Returns {'ok', promoted, ms of the next timer ('' none), now} | {'refused', …}.
 local stale = stale_epoch(ARGV[2], ARGV[3])
 if stale then return refuse('dispatch', stale, '', ARGV[2], ARGV[1], ARGV[3]) end
 local due, todo = redis.call('ZRANGEBYSCORE', k_timers, '-inf', num(now), 'LIMIT', 0, ARGV[4]), {}
@@ -21,4 +21,4 @@ for _, t in ipairs(todo) do
     queue_ready(t.task, t.prio, {t.id}, take(1))
   end
 end
-return {'ok', #todo, redis.call('ZRANGE', k_timers, 0, 0, 'WITHSCORES')[2] or ''}
+return {'ok', #todo, redis.call('ZRANGE', k_timers, 0, 0, 'WITHSCORES')[2] or '', string.format('%.3f', now_us / 1000)}

@@ -16,10 +16,10 @@ if #dead + #overdue > 0 then
     bury(inc, 'lease')
   end
   for _, id in ipairs(overdue) do
-    local inc, token = unpack(redis.call('HMGET', k_x(id), 'inc', 'token'))
+    local x = load(id)
     if lost(id, 'hard-end') then
       count = count + 1
-      if redis.call('ZSCORE', k_leases, inc) then post(inc, 'revoked ' .. token .. ' ' .. id) end
+      revoke(id, x)
     else
       -- Just lost with its instance, or its record was deleted by hand: it must not be overdue for ever.
       redis.call('ZREM', k_state('RUNNING'), id)

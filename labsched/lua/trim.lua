@@ -1,4 +1,4 @@
--- include: token event lead
+-- include: full event lead
 -- Retention: forgets terminal executions that ended before `before`, and events older than everything still alive.
 -- KEYS: namespace. ARGV: instance, incarnation, epoch ('' without election), before (ms, relative: age), max_events, limit.
 -- Returns {'ok', forgotten, events trimmed, '1' when there is more to do at once} | {'refused', …}.
@@ -43,8 +43,8 @@ local over = redis.call('XLEN', k_events) - max_events
 local alive, more, settled, settled_id
 if over > 0 then alive, more, settled, settled_id = oldest_alive() end
 
+write_although_full()
 if #old > 0 then
-  take(1)
   for _, o in ipairs(old) do
     redis.call('DEL', k_x(o.id), k_log(o.id), k_fence(o.id))
     redis.call('ZREM', k_state(o.state), o.id)
@@ -56,7 +56,6 @@ if #old > 0 then
 end
 
 if over > 0 then
-  take(1)
   redis.call('HSET', k_meta, 'settled', settled, 'settled_id', settled_id)
   -- A little earlier, since the server reads its clock for an event's id and for `created` at different moments.
   alive = num(tonumber(alive) - 100) .. '-0'

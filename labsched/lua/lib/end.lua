@@ -14,8 +14,10 @@ end
 -- The run of a slot has ended: the one that waited for its turn becomes READY.
 local function slot_ended(task)
   local slots = redis.call('HINCRBY', k_task(task), 'slots', -1)
-  local waiting = redis.call('HGET', k_task(task), 'buffered')
-  if slots > 0 or not waiting or waiting == '' then return end
+  local waiting, overlap = unpack(redis.call('HMGET', k_task(task), 'buffered', 'overlap'))
+  if not waiting or waiting == '' then return end
+  -- Where runs may overlap by now, new ones keep coming: it would wait for ever for a moment without any.
+  if slots > 0 and overlap ~= 'ALLOW' then return end
   local x = redis.call('HMGET', k_x(waiting), 'state', 'prio')
   redis.call('HSET', k_task(task), 'buffered', '')
   -- Its record may have been deleted by hand: that must not stop what has just ended.

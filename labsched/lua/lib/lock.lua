@@ -1,14 +1,15 @@
 -- include: token event post
 -- Named leases. A lock's hash: owner, token, until, least (may not be taken again before), nonce (of the call that took
 -- it), released ('1' when its holder has let go), prev ("TOKEN NONCE" of the last holder that let go properly, so that a
--- repeated call is known for what it is), box and alive (of the waiter that it was handed to).
+-- repeated call is known for what it is), box and alive (of the waiter that it was handed to), run (the execution for which
+-- it was taken, else '').
 
 local LINGER = 60000 -- ms for which a finished lock is remembered, against late repeats
 
 local function lock_read(name)
-  local v = redis.call('HMGET', k_lock(name), 'owner', 'token', 'until', 'least', 'nonce', 'released', 'prev', 'box', 'alive')
+  local v = redis.call('HMGET', k_lock(name), 'owner', 'token', 'until', 'least', 'nonce', 'released', 'prev', 'box', 'alive', 'run')
   return {owner = v[1] or '', token = v[2] or '', ends = tonumber(v[3] or '0'), least = tonumber(v[4] or '0'),
-    nonce = v[5] or '', released = v[6] or '1', prev = v[7] or '', box = v[8] or '', alive = tonumber(v[9] or '0')}
+    nonce = v[5] or '', released = v[6] or '1', prev = v[7] or '', box = v[8] or '', alive = tonumber(v[9] or '0'), run = v[10] or ''}
 end
 
 -- The oldest waiter that still shows signs of life, its fields, and the dead in front of it.
@@ -37,9 +38,11 @@ end
 
 local function lock_until(l) return math.max(l.ends, l.least) end
 
--- ms until which nobody new can take the lock, 0 when it is free.
-local function lock_blocked(name)
-  local ends = lock_until(lock_read(name))
+-- ms until which `run` (an execution) cannot take the lock, 0 when it can. `least` holds other runs back, not a further try
+-- of the run that had it last.
+local function lock_blocked(name, run)
+  local l = lock_read(name)
+  local ends = l.run == run and 0 or lock_until(l)
   if ends > now then return ends end
   local head, w = lock_head(name)
   return head and w.alive or 0
@@ -70,7 +73,7 @@ local function lock_take(name, owner, token, ends, least, nonce, task, id, prev,
   end
   local till, from = num(ends), num(least)
   redis.call('HSET', k_lock(name), 'owner', owner, 'token', token, 'until', till, 'least', from, 'nonce', nonce,
-    'released', '0', 'prev', prev, 'box', box or '', 'alive', alive or '0')
+    'released', '0', 'prev', prev, 'box', box or '', 'alive', alive or '0', 'run', id)
   redis.call('PEXPIREAT', k_lock(name), num(math.max(ends, least) + LINGER))
   -- Now and then, since only what expired and was never taken again is left in the index.
   if tonumber(token) % 64 == 0 then redis.call('ZREMRANGEBYSCORE', k_locks, '-inf', num(now)) end

@@ -32,10 +32,11 @@ local function close(id, x, state, reason, data)
   event(state, x.task, id, ran and x.attempt or '', ran and x.token or '', ran and x.inst or '', '', data)
   ended(x.task, id, state, x.w)
   if x.turn == '1' then slot_ended(x.task) end
+  if ran then place_freed(x.task, 1, x.inc) end
 end
 
 local FIELDS = {'task', 'state', 'attempt', 'token', 'inst', 'inc', 'started', 'prio', 'created', 'losses', 'cancel',
-  'lock', 'turn', 'w', 'slot', 'fails'}
+  'lock', 'turn', 'w', 'slot', 'fails', 'taken'}
 
 local function load(id)
   local values, x = redis.call('HMGET', k_x(id), unpack(FIELDS)), {}
@@ -56,11 +57,24 @@ local function check_attempt(x)
   end
 end
 
-local function lost(id, reason)
+-- Tells an instance that an attempt of its is over though it runs on: through its mailbox, and, since such a line may be
+-- lost, by every heartbeat until it says that it knows (heartbeat.lua).
+local function revoke(id, x)
+  if not redis.call('ZSCORE', k_leases, x.inc) then return end
+  redis.call('HSET', k_inst(x.inc), 'revoked', (redis.call('HGET', k_inst(x.inc), 'revoked') or '') .. ' ' .. x.token)
+  post(x.inc, 'revoked ' .. x.token .. ' ' .. id)
+end
+
+-- An attempt whose instance had its name taken from it while it lived says nothing of the work, and does not count as lost.
+-- But a body that kills its process, which is at once started again, looks the same to the server: so there is an end.
+local MOST_TAKEN = 10
+
+-- `taken`: its instance was superseded while its lease ran.
+local function lost(id, reason, taken)
   local x = load(id)
   if x.state ~= 'RUNNING' then return false end
-  local losses = tonumber(x.losses) + 1
-  redis.call('HSET', k_x(id), 'losses', losses)
+  local losses, takings = tonumber(x.losses) + (taken and 0 or 1), (tonumber(x.taken) or 0) + (taken and 1 or 0)
+  redis.call('HSET', k_x(id), 'losses', losses, 'taken', takings)
   take_away(id, x, 'LOST', 'null')
   event('LOST', x.task, id, x.attempt, x.token, x.inst, '', '{"reason":"' .. reason .. '","losses":' .. losses .. '}')
   redis.call('HINCRBY', k_counts, 'LOST', 1)
@@ -70,6 +84,9 @@ local function lost(id, reason)
     close(id, x, 'CANCELLED', 'lost while asked to stop', '{"was":"RUNNING","force":false}')
   elseif losses >= most then
     close(id, x, 'DEAD', 'lost ' .. losses .. ' times', '{"losses":' .. losses .. ',"reason":"' .. reason .. '"}')
+  elseif takings >= MOST_TAKEN then
+    close(id, x, 'DEAD', 'its instance was superseded ' .. takings .. ' times',
+      '{"losses":' .. losses .. ',"reason":"' .. reason .. '"}')
   else
     back_to_ready(id, x, 'lost')
   end
@@ -95,8 +112,8 @@ local function drop_scope(scope)
   end
 end
 
--- Ends an incarnation: whatever it held is lost, and its name is free.
-local function bury(inc, reason)
+-- Ends an incarnation: whatever it held is lost (`taken`: see `lost`), and its name is free.
+local function bury(inc, reason, taken)
   local inst = redis.call('HMGET', k_inst(inc), 'name', 'scope')
   local name, lease = inst[1] or '', redis.call('ZSCORE', k_leases, inc) or '0'
   local held = redis.call('SMEMBERS', k_held(inc))
@@ -105,7 +122,7 @@ local function bury(inc, reason)
   redis.call('ZREM', k_idle, inc)
   event('INSTANCE_LOST', '', '', '', inc, name, '', '{"reason":"' .. reason .. '","until":' .. num(tonumber(lease)) ..
     ',"held":' .. #held .. '}')
-  for _, id in ipairs(held) do lost(id, reason) end
+  for _, id in ipairs(held) do lost(id, reason, taken) end
   drop_scope(inst[2])
   if redis.call('HGET', k_names, name) == inc then redis.call('HDEL', k_names, name) end
   redis.call('DEL', k_inst(inc), k_handlers(inc), k_held(inc), k_box(inc))

@@ -1,8 +1,8 @@
 -- include: event post
 -- READY work: the queues that claim reads, and hints for those who could run it.
 
--- Tells up to `wanted` idle instances that have the task's current handler, longest idle first.
-local function wake_workers(task, wanted)
+-- Tells up to `wanted` idle instances (not `own`) that have the task's current handler, longest idle first.
+local function wake_workers(task, wanted, own)
   local version, skip = redis.call('HGET', k_task(task), 'version'), 0
   for _ = 1, 16 do
     local page = redis.call('ZRANGE', k_idle, skip, skip + 63)
@@ -11,7 +11,7 @@ local function wake_workers(task, wanted)
       local lease = redis.call('ZSCORE', k_leases, inc)
       if not lease or tonumber(lease) <= now then
         redis.call('ZREM', k_idle, inc)
-      elseif redis.call('HGET', k_handlers(inc), task) == version then
+      elseif inc ~= own and redis.pcall('HGET', k_handlers(inc), task) == version then
         redis.call('ZREM', k_idle, inc)
         post(inc, 'work')
         wanted = wanted - 1
@@ -20,6 +20,18 @@ local function wake_workers(task, wanted)
       end
     end
     if #page < 64 then return end
+  end
+end
+
+-- After `n` runs of a task have ended at `own`: where max_concurrency held work back, each place that fell free is told to
+-- one idle instance. Not to `own`, which claims in the round trip that brought the end.
+local function place_freed(task, n, own)
+  local d = redis.call('HMGET', k_task(task), 'max_concurrency', 'running')
+  local room = (tonumber(d[1] or '') or math.huge) - tonumber(d[2] or '0')
+  -- With more room than that it was not full before: nothing was held back.
+  if room < 1 or room > n then return end
+  for _, priority in ipairs({'high', 'normal', 'low'}) do
+    if redis.call('EXISTS', k_ready(priority, task)) == 1 then return wake_workers(task, room, own) end
   end
 end
 
