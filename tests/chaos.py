@@ -15,6 +15,7 @@ import contextlib
 import random
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ SETTINGS = Settings(
     instance_lease="1.5s", lease_margin="400ms", cancel_grace="200ms", sweep_every="500ms", drain_timeout="3s",
     request_timeout="500ms", web_enabled=False,
 )  # fmt: skip
+SPARED_FOR = 10.0  # seconds that one instance is left in peace, before it is another's turn
 QUIET_WITHIN = 45.0  # seconds after the last fault by which all triggered work must have ended
 
 
@@ -59,17 +61,32 @@ async def _drain(cluster: ProcessCluster, name: str, rng: random.Random) -> None
 VERBS = [_kill, _kill, _pause, _cut, _cut, _drain]
 
 
-async def _hurt(cluster: ProcessCluster, name: str, rng: random.Random, until: float) -> None:
+class Spared:
+    """Whose turn it is to be left in peace: a promise of recovery needs somebody who can keep it.
+
+    A fault that began before goes on, so that now and then nobody is well.
+    """
+
+    def __init__(self, names: Sequence[str], rng: random.Random) -> None:
+        self._names, self._began = rng.sample(names, len(names)), time.monotonic()
+
+    def now(self) -> str:
+        turn = int((time.monotonic() - self._began) / SPARED_FOR)
+        return self._names[turn % len(self._names)]
+
+
+async def _hurt(cluster: ProcessCluster, name: str, spared: Spared, rng: random.Random, until: float) -> None:
     """Faults for one instance, one after the other; the last is undone before this returns."""
     while (left := until - time.monotonic()) > 0:
         await asyncio.sleep(min(rng.uniform(0.5, 6), left))
-        if time.monotonic() < until:
-            await rng.choice(VERBS)(cluster, name, rng)
+        verb, luck = rng.choice(VERBS), random.Random(rng.random())
+        if time.monotonic() < until and name != spared.now():
+            await verb(cluster, name, luck)
 
 
 async def _restart_server(cluster: ProcessCluster, rng: random.Random, until: float) -> None:
     while (left := until - time.monotonic()) > 0:
-        await asyncio.sleep(min(rng.uniform(8, 20), left))
+        await asyncio.sleep(min(rng.uniform(12, 25), left))
         if time.monotonic() < until:
             if rng.random() < 0.5:
                 await cluster.kill_server()
@@ -121,9 +138,10 @@ async def run(seconds: float, seed: int, instances: int = 3) -> tuple[Recording,
         instances, app=APP, settings=SETTINGS, namespace="chaos", appendonly="always"
     ) as cluster:
         until = time.monotonic() + seconds
+        spared = Spared(cluster.names, random.Random(rng.random()))
         async with asyncio.TaskGroup() as group:
             for name in cluster.names:
-                group.create_task(_hurt(cluster, name, random.Random(rng.random()), until))
+                group.create_task(_hurt(cluster, name, spared, random.Random(rng.random()), until))
             group.create_task(_restart_server(cluster, random.Random(rng.random()), until))
             group.create_task(_load(cluster, random.Random(rng.random()), until))
         await cluster.ready()

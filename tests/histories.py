@@ -176,6 +176,11 @@ def cluster(**facts: Any) -> History:
     return h.join("i1", 1, **facts).join("i2", 2, **facts).elect("i1", 3, token=1)
 
 
+def one_runs(instance: str, **facts: Any) -> History:
+    """`cluster`, in which that instance has begun to run the slot of 5 s, with token 9."""
+    return cluster(**facts).at(5).ready(X(5), slot=5).run(X(5), 9, instance)
+
+
 def slot(
     h: History, at: float, token: int, instance: str = "i1", epoch: int = 3, task: str = "tick"
 ) -> History:

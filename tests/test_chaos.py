@@ -11,7 +11,7 @@ import pytest
 # What a minute of faults must have exercised, or the chaos was too tame to mean anything.
 EXERCISED = {
     "one-holder": 20, "no-stale-write": 100, "one-execution-per-slot": 100, "nothing-lost": 200, "effect-once": 20,
-    "bounded-recovery": 1, "lease-loss-is-told": 1, "history-complete": 200, "legal-transitions": 500,
+    "bounded-recovery": 10, "lease-loss-is-told": 1, "history-complete": 200, "legal-transitions": 500,
     "one-leader-per-epoch": 20, "pool-respected": 100,
 }  # fmt: skip
 

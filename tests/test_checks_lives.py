@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from histories import EMPTY, History, T, X, cluster, quiet
+from histories import EMPTY, History, T, X, cluster, one_runs, quiet
 
 from labsched.model import TRANSITIONS, State
 from labsched.schedule import manual
@@ -102,26 +102,10 @@ def test_a_second_result_is_a_violation(first, second):
     assert violation.events == (h.events[-2].id, h.events[-1].id)
 
 
-def test_an_operator_may_ask_for_another_result():
-    h = (
-        running()
-        .done("j", 1, "i1", kind="FAILED")
-        .ready("j", source="requeue")
-        .run("j", 2, "i1")
-        .done("j", 2, "i1")
-    )
-    assert effect_once(h.rec()).ok
-
-
-def test_a_retry_is_no_result():
-    h = (
-        running()
-        .done("j", 1, "i1", kind="RETRYING")
-        .ready("j", source="retry")
-        .run("j", 2, "i1")
-        .done("j", 2, "i1")
-    )
-    assert effect_once(h.rec()).ok
+@pytest.mark.parametrize(("first", "source"), [("FAILED", "requeue"), ("RETRYING", "retry")])
+def test_a_result_after_a_requeue_or_a_retry_is_not_a_second_one(first, source):
+    h = running().done("j", 1, "i1", kind=first).ready("j", source=source)
+    assert effect_once(h.run("j", 2, "i1").done("j", 2, "i1").rec()).ok
 
 
 def test_a_fence_key_is_written_once_even_by_the_same_attempt():
@@ -250,14 +234,7 @@ def test_a_rate_that_is_defined_again_unchanged_keeps_its_count():
 
 
 def draining(*, left: float | None = 14) -> History:
-    h = (
-        cluster()
-        .at(5)
-        .ready(X(5), slot=5)
-        .run(X(5), 9, "i1")
-        .at(10)
-        .add("INSTANCE_DRAINING", instance="i1", token=1)
-    )
+    h = one_runs("i1").at(10).add("INSTANCE_DRAINING", instance="i1", token=1)
     h.at(12).done(X(5), 9, "i1")
     return h if left is None else h.at(left).add("INSTANCE_LEFT", instance="i1", token=1, returned=0)
 
@@ -297,28 +274,14 @@ def test_a_drain_whose_end_was_not_recorded_is_not_judged():
 
 
 def test_what_leaving_gives_up_in_its_own_step_is_not_left_behind():
-    h = (
-        cluster()
-        .at(5)
-        .ready(X(5), slot=5)
-        .run(X(5), 9, "i1")
-        .at(10)
-        .add("INSTANCE_DRAINING", instance="i1", token=1)
-    )
+    h = one_runs("i1").at(10).add("INSTANCE_DRAINING", instance="i1", token=1)
     h.at(20).lose(X(5), 9, "i1", reason="left").add("INSTANCE_LEFT", instance="i1", token=1, returned=0)
     assert clean_drain(h.rec()).ok
 
 
 @pytest.mark.parametrize("recovered", [True, False])
 def test_what_still_runs_after_leaving_is_left_behind(recovered):
-    h = (
-        cluster()
-        .at(5)
-        .ready(X(5), slot=5)
-        .run(X(5), 9, "i1")
-        .at(10)
-        .add("INSTANCE_LEFT", instance="i1", token=1)
-    )
+    h = one_runs("i1").at(10).add("INSTANCE_LEFT", instance="i1", token=1)
     if recovered:
         h.at(10.001).lose(X(5), 9, "i1")
     (violation,) = clean_drain(h.rec(end=30)).violations

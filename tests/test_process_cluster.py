@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from outside import ended, private_runtime  # noqa: F401  (a fixture)
 
 import labsched
 from labsched import ConfigError, LabschedError, Settings, State
@@ -46,13 +46,6 @@ def child(ctx, *, path):
 """
 
 
-@pytest.fixture(autouse=True)
-def private_runtime(tmp_path, monkeypatch):
-    """No test meets the servers of the person who runs the tests."""
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-
-
 @pytest.fixture
 def handlers(tmp_path):
     (tmp_path / "handlers.py").write_text(APP)
@@ -67,22 +60,6 @@ def cluster(handlers):
         return ProcessCluster(instances, **{"app": handlers, "settings": QUICK, **options})
 
     return make
-
-
-def ended(pid: int, within: float = 10.0) -> bool:
-    """Wait until no living process has that number."""
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        with contextlib.suppress(OSError):
-            # A child of a killed parent may stay as a zombie where no init collects it.
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        time.sleep(0.02)
-    return False
 
 
 async def until(condition, within=20.0):

@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from redis.exceptions import RedisError
 
 from ..config import Settings
-from ..errors import ConfigError
-from . import logs
+from ..errors import ConfigError, OutcomeUnknown, UnknownTask, Unreachable
+from . import hints, logs
 
 if TYPE_CHECKING:
     from ..app import Scheduler
@@ -61,7 +62,7 @@ class Call:
             raise ConfigError(f"url {url!r} lives inside one process: there is nothing to attach to")
         if url != "embedded":
             return url, namespace
-        from ..worlds.server import find_runtime
+        from ..worlds.runtime import find_runtime
 
         info = find_runtime()
         if info is None:
@@ -71,14 +72,26 @@ class Call:
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Scheduler]:
-        """An open client of the namespace."""
+        """An open client of the namespace. Raises `Unreachable` with advice; warnings on the way are for -v."""
         from ..app import Scheduler
 
         url, namespace = self.where()
-        logs.set_up("DEBUG" if self.verbose else "WARNING")
+        logs.set_up("DEBUG" if self.verbose else "ERROR")
         logging.getLogger("labsched").debug("namespace %s", namespace)
-        async with Scheduler(url, namespace=namespace, settings=self.settings, patience=PATIENCE) as app:
+        app = Scheduler(url, namespace=namespace, settings=self.settings, patience=PATIENCE)
+        async with contextlib.AsyncExitStack() as leaving:
+            with advised(url):
+                await leaving.enter_async_context(app)
             yield app
+
+
+@contextlib.contextmanager
+def advised(url: str) -> Iterator[None]:
+    """Around the opening of a client: a server that does not answer is told with what to do about it."""
+    try:
+        yield
+    except (Unreachable, OutcomeUnknown, RedisError) as error:
+        raise hints.unreachable(error, url) from None
 
 
 def common(command: F) -> F:
@@ -137,7 +150,12 @@ def client_command(
 
 async def _connected(call: Call, function: Callable[..., Awaitable[int | None]], given: Any) -> int | None:
     async with call.client() as app:
-        return await function(app, **given)
+        try:
+            return await function(app, **given)
+        except UnknownTask as error:
+            wanted = given.get("name") or given.get("task") or ""
+            known = [info.name for info in await app.tasks()]
+            raise UnknownTask(f"{error}; {hints.task_names(wanted, known)}") from None
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

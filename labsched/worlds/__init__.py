@@ -1,7 +1,10 @@
 """Where a cluster lives, and what it leaves behind. Names are loaded when they are first used.
 
-processes.py   ProcessCluster   OS processes on a real server
-server.py      Server, …        an embedded server, and how other commands find it
+processes.py   ProcessCluster   OS processes on a real server, and verbs that hurt them
+cluster.py                      how it comes up and goes down; supervisor.py its processes, guard.py their end
+collect.py                      makes its recording
+server.py      Server           an embedded server; valkey.py what it is made of, ports.py where it listens
+runtime.py     find_runtime, …  how other commands find it
 relay.py       Relay            a link that can be cut
 fake.py        open_fake        a Redis inside this process
 recording.py   Recording, load  what a run yields
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
     from .processes import ProcessCluster
     from .recording import Recording, load
     from .relay import Relay
-    from .server import RuntimeInfo, Server, attach_url, find_runtime
+    from .runtime import RuntimeInfo, attach_url, find_runtime
+    from .server import Server
 
 __all__ = [
     # worlds
@@ -38,10 +42,10 @@ _HOMES = {
     "Recording": "recording",
     "load": "recording",
     "Relay": "relay",
-    "RuntimeInfo": "server",
+    "RuntimeInfo": "runtime",
     "Server": "server",
-    "attach_url": "server",
-    "find_runtime": "server",
+    "attach_url": "runtime",
+    "find_runtime": "runtime",
 }
 
 

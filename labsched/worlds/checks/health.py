@@ -6,6 +6,7 @@ world recorded and from the INSTANCE_LOST events, so that a production history w
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -152,11 +153,11 @@ class Health:
             return False
         return not any(span.target == life.name and span.meets(start, end) for span in self.down)
 
-    def healthy(self, start: int, end: int) -> bool:
-        """The server and one instance were fine all through [start, end]."""
+    def healthy(self, start: int, end: int, but: Life | None = None) -> bool:
+        """The server and one instance (other than `but`) were fine all through [start, end]."""
         if not self.server_ok(start, end):
             return False
-        return any(self.fit(life, start, end) for life in self.facts.lives)
+        return any(life is not but and self.fit(life, start, end) for life in self.facts.lives)
 
     def horizon(self, upto: int, settle: int) -> int | None:
         """The latest h such that (h, h + settle) was undisturbed and healthy and ended by `upto`."""
@@ -170,16 +171,43 @@ class Health:
                 return start
         return None
 
-    def takeovers(self, start: int, deadline: int) -> int:
-        """`deadline` moved on for every leader that was hit or stepped down in between, one after the other."""
-        if not self.election:
-            return deadline
-        for shock in self.shocks:
-            if start < shock <= deadline and self._hits_leader(shock):
-                deadline = max(
-                    deadline, shock + self.timing.leader_lease + self.timing.sweep + self.timing.allowance
-                )
+    def window(self, life: Life, since: int, length: int) -> tuple[int, int] | None:
+        """The first stretch from `since` on in which the server and an instance other than `life` were healthy for
+        `length` ms, and for the takeovers that began in it; None when there is none before the end."""
+        cured = [span.end + 1 for span in (*self.server, *self.down) if span.end is not None]
+        fresh = {since, *cured, *(other.joined for other in self.facts.lives)}
+        for start in sorted(at for at in fresh if at >= since):
+            end = self.takeovers(start + length)
+            if end <= self.facts.end and self.healthy(start, end, but=life):
+                return start, end
+        return None
+
+    def takeovers(self, deadline: int) -> int:
+        """`deadline` moved on for every leader that was hit or stepped down before, one after the other."""
+        lasts = self.timing.leader_lease + self.timing.sweep + self.timing.allowance
+        for hit, last_word in self._leaders_hit if self.election else ():
+            if hit > deadline:
+                break
+            deadline = max(deadline, last_word + lasts)
         return deadline
+
+    @cached_property
+    def _leaders_hit(self) -> list[tuple[int, int]]:
+        """When a leader was hit or stepped down, and when it can last have renewed its leadership."""
+        hits = [at for at in self.shocks if self._hits_leader(at)]
+        return [
+            (at, max([at, *(self._last_word(span) for span in self.down if span.start == at)])) for at in hits
+        ]
+
+    def _last_word(self, span: Span) -> int:
+        """When a leader that was hit can last have renewed its leadership, by the server's clock."""
+        if span.kind != "partition":
+            return span.start
+        lapsed = span.start + self.timing.leader_lease
+        if span.fault.get("direction") == "replies":
+            return min(lapsed, span.end or lapsed)  # it goes on asking until its renew deadline, unheard
+        # What a cut held back arrives when it is healed, and counts if the leadership has not lapsed.
+        return span.end if span.end is not None and span.end < lapsed else span.start
 
     def _quiet(self, start: int, end: int) -> bool:
         return not any(start < t < end for t in self.shocks) and not any(

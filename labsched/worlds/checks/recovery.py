@@ -16,52 +16,65 @@ if TYPE_CHECKING:
 
 
 class Silence(msgspec.Struct, frozen=True):
-    """A life whose lease can last have been renewed at `since`; by `deadline` it must hold nothing."""
+    """A life whose lease can last have been renewed at `since`. `at_once`: what it held was lost in that very step."""
 
     life: Life
     since: int
-    deadline: int
     why: str
+    at_once: bool = False
 
 
 def bounded_recovery(rec: Recording) -> CheckResult:
     """What an instance held when it fell silent is READY, DEAD, CANCELLED or finished by `deadline`, and what was
     lost is RUNNING soon after a live instance has handler and slot.
 
-    `deadline` is the last possible renewal + max(lease, leader_lease) + sweep_every + an allowance for requests;
-    a leader that is hit or steps down meanwhile begins a takeover of its own. Counted only while the server and
-    another instance were healthy throughout, and the recording reaches beyond the deadline. What a superseded
-    incarnation held must be lost in the same step. Tested: attempts held by silent or superseded instances.
+    `deadline` is max(lease, leader_lease) + sweep_every + an allowance for requests, counted from the last possible
+    renewal, or from when the server and one other instance were healthy again, if they stayed so until then; a
+    leader that is hit or steps down meanwhile begins a takeover of its own. What ended sooner than that healthy
+    spell began, or had none before the recording ended, is not counted. What a superseded incarnation held must be
+    lost in the same step. Tested: attempts held by silent or superseded instances.
     """
-    find, facts, skipped = Finder("bounded-recovery"), rec.facts, 0
+    find, skipped = Finder("bounded-recovery"), 0
     held_by: dict[tuple[str, int | None], list[Try]] = {}
-    for tried in facts.tries:
+    for tried in rec.facts.tries:
         held_by.setdefault((tried.instance, tried.incarnation), []).append(tried)
     for silence in silences(rec):
-        life = silence.life
-        held = [t for t in held_by.get((life.name, life.incarnation), ()) if _held(t, silence)]
-        instant = life.how == "superseded" and silence.deadline == life.ended
-        if not instant and not _counts(rec, silence):
-            skipped += len(held)
-            continue
-        find.tested += len(held)
-        for tried in held:
-            if tried.ended is None or tried.ended > silence.deadline:
-                until = "at the end" if tried.ended is None else f"until {facts.clock(tried.ended)}"
-                find.found(
-                    silence.deadline,
-                    f"{life.name} {silence.why} at {facts.clock(silence.since)}; {tried.execution} had to be recovered "
-                    f"by {facts.clock(silence.deadline)} and was still its attempt {until}",
-                    tried.event,
-                    life.end_event,
-                    tried.end_event,
-                )
+        held = [
+            t for t in held_by.get((silence.life.name, silence.life.incarnation), ()) if _held(t, silence)
+        ]
+        judged = _judge(find, rec, silence, held)
+        skipped += len(held) - judged
     _restarts(find, rec)
     if skipped:
         find.note = (
             f"{skipped} more not counted: no healthy server and instance, or the recording ended first"
         )
     return find.result()
+
+
+def _judge(find: Finder, rec: Recording, silence: Silence, held: list[Try]) -> int:
+    """How many of the attempts `held` could be demanded back; the late ones are violations."""
+    since, facts = silence.since, rec.facts
+    length = rec.health.timing.recovery
+    window = (since, since) if silence.at_once else rec.health.window(silence.life, since, length)
+    if window is None:
+        return 0
+    begin, deadline = window
+    owed = [t for t in held if t.ended is None or t.ended > begin or silence.at_once]
+    healthy = f", the cluster was healthy from {facts.clock(begin)} on" if begin > since else ""
+    for tried in owed:
+        if tried.ended is None or tried.ended > deadline:
+            until = "at the end" if tried.ended is None else f"until {facts.clock(tried.ended)}"
+            find.found(
+                deadline,
+                f"{silence.life.name} {silence.why} at {facts.clock(since)}{healthy}; {tried.execution} had to be "
+                f"recovered by {facts.clock(deadline)} and was still its attempt {until}",
+                tried.event,
+                silence.life.end_event,
+                tried.end_event,
+            )
+    find.tested += len(owed)
+    return len(owed)
 
 
 def silences(rec: Recording) -> Iterator[Silence]:
@@ -76,9 +89,9 @@ def silences(rec: Recording) -> Iterator[Silence]:
                     *(s.start for s in faults if s.end is None or s.end >= (life.ended or 0)),
                 ]
             )
-            yield Silence(life, since, _deadline(rec, since), "last renewed its lease")
+            yield Silence(life, since, "last renewed its lease")
         elif life.how == "superseded" and life.ended is not None:
-            yield Silence(life, life.ended, life.ended, "was superseded")
+            yield Silence(life, life.ended, "was superseded", at_once=True)
         elif life.how == "":
             for span in faults:
                 # A pause or cut shorter than the lease, or one that only loses replies, need not end it.
@@ -86,7 +99,7 @@ def silences(rec: Recording) -> Iterator[Silence]:
                     span.end is None or span.end - span.start > health.lease(life) + health.timing.allowance
                 )
                 if lasted and span.kind in ("kill", "pause", "partition") and _cuts_requests(span):
-                    yield Silence(life, span.start, _deadline(rec, span.start), f"was hit by a {span.kind}")
+                    yield Silence(life, span.start, f"was hit by a {span.kind}")
                     break
 
 
@@ -98,20 +111,10 @@ def _cuts_requests(span: Span) -> bool:
     return span.fault.get("direction") in (None, "both", "requests")
 
 
-def _deadline(rec: Recording, since: int) -> int:
-    return rec.health.takeovers(since, since + rec.health.timing.recovery)
-
-
 def _held(tried: Try, silence: Silence) -> bool:
-    if silence.deadline == silence.since and tried.ended == silence.since:
+    if silence.at_once and tried.ended == silence.since:
         return tried.outcome == "LOST"  # superseded: given up in the very step
     return tried.ended is None or tried.ended > silence.since
-
-
-def _counts(rec: Recording, silence: Silence) -> bool:
-    if silence.deadline > rec.facts.end:
-        return False
-    return rec.health.healthy(silence.since, silence.deadline)  # the silent one is not fit, so it is another
 
 
 def _restarts(find: Finder, rec: Recording) -> None:
