@@ -1,0 +1,105 @@
+"""What can be done to a simulated cluster, by name; when it happens is the matter of whoever inherits this.
+
+sim.kill("i1")                       now
+sim.at(12).kill("leader")            at 12 s
+sim.press("kill", "leader")          as soon as the running simulation gets to it, from any thread
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from labsched.durations import seconds
+
+from ..relay import sides
+
+Direction = Literal["both", "requests", "replies"]
+
+
+class Verbs:
+    """Each verb takes the name of an instance or "leader", whoever leads then, or "server" where that makes
+    sense. Durations are seconds or text ("250ms"). Each returns the object, so that calls can be chained.
+    """
+
+    def _do(self, kind: str, target: str, **args: Any) -> Self:
+        raise NotImplementedError
+
+    # --- instances (and the server, where it says so)
+
+    def kill(self, name: str) -> Self:
+        """SIGKILL: no `finally` runs, sockets close. "server": it is gone until `restart_server`."""
+        return self._do("kill", name)
+
+    def restart(self, name: str) -> Self:
+        """A new process under that name; a living one is killed first."""
+        return self._do("restart", name)
+
+    def pause(self, name: str) -> Self:
+        """SIGSTOP, or a garbage collection that takes its time. "server" as well."""
+        return self._do("pause", name)
+
+    def resume(self, name: str) -> Self:
+        """SIGCONT: it goes on where it was, not knowing."""
+        return self._do("resume", name)
+
+    def terminate(self, name: str) -> Self:
+        """SIGTERM: it drains and leaves. Recorded as "drain"."""
+        return self._do("drain", name)
+
+    def hog(self, name: str, duration: float | str) -> Self:
+        """Its event loop is blocked for so long, by code that never awaits."""
+        return self._do("hog", name, duration=seconds(duration, "duration"))
+
+    def skew(self, name: str, offset: float = 0.0, *, drift: float | None = None) -> Self:
+        """Its wall clock jumps by `offset` seconds (negative: back); with `drift` it gains so many seconds per second
+        from now on. "server": the clock by which leases are judged."""
+        return self._do("skew", name, offset=float(offset), drift=drift)
+
+    # --- links
+
+    def partition(self, name: str, direction: Direction = "both") -> Self:
+        """Nothing gets through between it and the server, and nobody is told. One-way: "requests" or "replies"."""
+        sides(direction)
+        return self._do("partition", name, direction=direction)
+
+    def heal(self, name: str = "all") -> Self:
+        """The inverse of `partition`, `slow`, `lossy`, `lose`, `fill` and `make_read_only`."""
+        return self._do("heal", name)
+
+    def slow(self, name: str, added: float | str = 0.0, *, factor: float = 1.0) -> Self:
+        """Each message of its link takes `factor` times as long and `added` more. "server": each command takes
+        `added` of its time."""
+        return self._do("slow", name, added=seconds(added, "added"), factor=factor)
+
+    def lossy(self, name: str, probability: float, direction: Direction = "both") -> Self:
+        """Each message of its link is lost with that probability."""
+        sides(direction)
+        return self._do("lossy", name, probability=probability, direction=direction)
+
+    def lose(self, name: str, direction: Direction = "replies", count: int = 1) -> Self:
+        """The next `count` requests never arrive, or the next replies never return: nobody knows what happened."""
+        sides(direction)
+        return self._do("lose", name, direction=direction, count=count)
+
+    # --- the server
+
+    def restart_server(self, *, keep: bool = True, down: float | str = 0.0) -> Self:
+        """Stop it, and start it `down` seconds later; with `keep=False` it has lost its data."""
+        return self._do("restart_server", "server", keep=keep, down=seconds(down, "down"))
+
+    def failover(
+        self, lag: float | str = 0.0, *, offset: float | None = None, down: float | str = 0.0
+    ) -> Self:
+        """A replica takes over that knows what the server knew `lag` ago; `offset` is by how much its clock is
+        wrong."""
+        return self._do(
+            "failover", "server", lag=seconds(lag, "lag"), offset=offset, down=seconds(down, "down")
+        )
+
+    def fill(self, name: str = "server") -> Self:
+        """maxmemory is reached: what needs memory is refused, until `heal`."""
+        return self._do("out_of_memory", name)
+
+    def make_read_only(self, name: str = "server") -> Self:
+        """Writes are refused, as by a replica, until `heal`."""
+        return self._do("read_only", name)

@@ -1,0 +1,101 @@
+"""Clocks that are wrong, drift and jump; and the host that ring 1 gets on a simulated node."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from simnet import World
+
+from labsched.errors import ConfigError
+from labsched.worlds.simulated.clocks import EPOCH, SimClock, sim_host
+from labsched.worlds.simulated.loop import SimLoop
+
+
+@pytest.fixture
+def world(sim_loop: SimLoop) -> World:
+    return World(sim_loop)
+
+
+def after(world: World, seconds: float, act: Callable[[], None] = lambda: None) -> None:
+    async def main() -> None:
+        await asyncio.sleep(seconds)
+        act()
+
+    world.do(main)
+
+
+def test_a_clock_starts_right_or_wrong_by_its_offset(world: World) -> None:
+    after(world, 5)
+    assert SimClock(world.loop).now() == EPOCH + 5
+    wrong = SimClock(world.loop, offset=-3600)
+    assert wrong.now() == EPOCH + 5 - 3600 and wrong.error == -3600
+    assert wrong.monotonic() == 5
+
+
+def test_a_jump_moves_the_wall_clock_and_not_the_monotonic_one(world: World) -> None:
+    clock = world.clock()
+    after(world, 1, lambda: clock.jump(-100))
+    assert (clock.now(), clock.monotonic()) == (EPOCH - 99, 1)
+    clock.jump(100)
+    assert clock.error == 0
+
+
+def test_drift_moves_both_and_taking_it_back_keeps_what_was_gained(world: World) -> None:
+    clock = world.clock(drift=0.5)
+    after(world, 10, clock.drift)
+    after(world, 10)
+    assert (clock.now(), clock.monotonic()) == (EPOCH + 25, 25)
+    clock.correct()
+    assert clock.error == 0 and clock.monotonic() == 25
+
+
+def test_a_sleep_lasts_as_long_as_the_nodes_own_clock_says(world: World) -> None:
+    clock = world.clock(drift=1.0)
+
+    async def main() -> None:
+        await clock.sleep(10)
+
+    world.do(main)
+    assert world.loop.time() == 5 and clock.monotonic() == 10
+
+
+@pytest.mark.parametrize("drift", [-1.0, -2.0, float("inf"), float("nan")])
+def test_a_clock_that_stands_still_or_runs_back_is_refused(world: World, drift: float) -> None:
+    with pytest.raises(ConfigError, match="drift is"):
+        world.clock(drift=drift)
+
+
+def test_leases_are_judged_by_the_servers_clock_whatever_the_nodes_clocks_say(world: World) -> None:
+    server = world.server()
+
+    async def main() -> None:
+        r = world.client(server)
+        await r.set("lease", "me", px=1000)
+        server.clock.jump(0.9)
+        assert await r.exists("lease") == 1
+        server.clock.jump(0.2)
+        assert await r.exists("lease") == 0
+
+    world.do(main)
+
+
+def test_hosts_draw_numbers_of_their_own_the_same_for_the_same_seed(world: World) -> None:
+    one, other = world.node("i1"), world.node("i2")
+    ids = [sim_host(node, seed).new_id() for node in (one, other) for seed in (1, 2)]
+    assert len(set(ids)) == 4
+    assert sim_host(one, 1).new_id() == ids[0]
+    assert (sim_host(one, 1).hostname, sim_host(one, 1).pid) == ("i1", 1)
+
+
+def test_the_alarm_of_a_host_rings_while_the_node_is_busy(world: World) -> None:
+    node, rung = world.node("i1"), list[float]()
+    host = sim_host(node, 1)
+    alarm = host.alarm(host.clock, lambda: rung.append(world.loop.time()))
+
+    async def main() -> None:
+        alarm.set(host.clock.monotonic() + 4.0)
+        await host.hog(10.0)
+        assert world.loop.time() == 10.0
+
+    world.loop.run(node.create_task(main()))
+    assert rung == [4.0]

@@ -1,0 +1,369 @@
+"""`Simulation`: the scheduler, unchanged, on virtual time. What a user is promised about it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import simpy
+
+from labsched import Scheduler, Settings, every, manual
+from labsched.errors import ConfigError, LabschedError
+from labsched.worlds.simulated.simulation import Simulation
+
+TASKS = "data/tasks.yml"
+
+
+@pytest.fixture
+def world():
+    made = []
+
+    def make(*args, **options):
+        made.append(Simulation(*args, **options))
+        return made[-1]
+
+    yield make
+    for sim in made:
+        sim.close()
+
+
+def one_task(schedule, body, name="t", **options):
+    app = Scheduler("fake")
+    app.add(name, schedule, body, **options)
+    return app
+
+
+async def quick(ctx):
+    await ctx.work(0.1)
+
+
+def test_three_instances_share_the_sample_tasks_and_every_guarantee_that_was_tested_holds(world):
+    rec = world(3, seed=7, tasks=TASKS).run(until=30)
+    counts = rec.executions.groupby("task").size()
+    assert (
+        counts["cleanup-temp-files"] == 30 - 1 and counts["daily-report"] == 5 and counts["data-backup"] == 2
+    )
+    assert set(rec.attempts.instance) == {"i1", "i2", "i3"}
+    assert rec.check().ok and rec.check()["one-execution-per-slot"].tested == 36
+    assert (
+        rec.world == "simulated" and rec.seed == 7 and rec.ended - rec.started == pytest.approx(30, abs=0.01)
+    )
+
+
+def test_the_same_seed_gives_the_same_digest_and_another_seed_another(world):
+    a, b, c = (
+        world(3, seed=s, tasks=TASKS).at(8).kill("leader")._sim.run(until=20).digest for s in (1, 1, 2)
+    )
+    assert a == b != c
+
+
+def test_running_in_two_steps_tells_the_same_story_as_running_in_one(world):
+    whole, stepped = world(3, seed=3, tasks=TASKS), world(3, seed=3, tasks=TASKS)
+    for t in (5.5, 11.25, 20):
+        stepped.run(until=t)
+    assert stepped.recording().digest == whole.run(until=20).digest
+
+
+def test_two_worlds_that_take_turns_give_the_digests_that_each_has_alone(world):
+    alone = [world(3, seed=s, tasks=TASKS).run(until=12).digest for s in (1, 2)]
+    pair = [world(3, seed=s, tasks=TASKS) for s in (1, 2)]
+    for t in (3, 7.5, 12):
+        for sim in pair:
+            sim.run(until=t)
+    assert [sim.recording().digest for sim in pair] == alone
+
+
+def test_a_killed_leader_is_replaced_and_nothing_is_lost(world):
+    sim = world(3, seed=7, tasks=TASKS)
+    sim.run(until=12)
+    killed = sim.leader
+    sim.kill("leader")
+    rec = sim.run(until=30)
+    assert killed not in sim.alive and sim.leader not in (None, killed)
+    assert rec.fault_log[0] == {
+        "at": 1_750_000_012.0, "t": 12.0, "kind": "kill", "target": killed, "by": "call",
+    }  # fmt: skip
+    assert rec.check().ok and rec.check()["bounded-recovery"].tested + rec.check()["nothing-lost"].tested > 0
+
+
+def test_what_a_killed_instance_ran_runs_elsewhere(world):
+    async def long(ctx):
+        await ctx.work(3)
+
+    sim = world(2, seed=1, app=one_task(every("5s"), long))
+    sim.run(until=6)
+    victim = sim.recording().attempts.instance.iloc[0]
+    sim.kill(victim)
+    rec = sim.run(until=20)
+    first = rec.attempts[rec.attempts.execution == rec.attempts.execution.iloc[0]]
+    assert list(first.outcome) == ["LOST", "SUCCEEDED"] and first.instance.iloc[1] != victim
+
+
+def test_a_kill_runs_no_finally_and_a_restart_is_a_new_life(world):
+    ran = []
+
+    async def body(ctx):
+        try:
+            await ctx.work(60)
+        finally:
+            ran.append(ctx.instance)
+
+    sim = world(1, app=one_task(every("2s"), body, overlap="ALLOW"))
+    sim.run(until=3)
+    sim.kill("i1")
+    sim.run(until=4)
+    sim.restart("i1")
+    sim.run(until=8)
+    assert ran == [] and sim.alive == ("i1",)
+    joined = [e for e in sim.recording().history if e.kind == "INSTANCE_JOINED"]
+    assert len(joined) == 2
+
+
+def test_a_planned_verb_happens_at_its_time_and_one_that_cannot_says_why(world):
+    sim = world(2, seed=5, tasks=TASKS)
+    sim.at(4).kill("i1").at(5).kill("i1").at(6).restart("i1")
+    rec = sim.run(until=8)
+    assert [(f["t"], f["kind"], f["by"]) for f in rec.fault_log] == [
+        (4, "kill", "plan"),
+        (6, "restart", "plan"),
+    ]
+    assert "no process" in rec.plan[1]["missed"] and "missed" not in rec.plan[0]
+
+
+def test_bad_calls_get_one_line_and_change_nothing(world):
+    sim = world(2)
+    sim.run(until=5)
+    for wrong, said in (
+        (lambda: sim.kill("i9"), "nothing is named 'i9', there are i1, i2, leader, server"),
+        (lambda: sim.at(3).kill("i1"), r"at\(3\) lies in the past"),
+        (lambda: sim.at(9).kill("i9"), "i9"),
+        (lambda: sim.partition("i1", "sideways"), "direction is 'sideways'"),
+        (lambda: sim.lossy("i1", 2), "probability is 2"),
+        (lambda: sim.press("explode", "i1"), "no verb 'explode'"),
+        (lambda: sim.drift_away, "drift_away"),
+        (lambda: Simulation(servers=0), "servers is 0"),
+        (lambda: Simulation(tasks="nowhere.yml"), "nowhere.yml"),
+    ):
+        with pytest.raises((ConfigError, AttributeError), match=said) as caught:
+            wrong()
+        assert "\n" not in str(caught.value)
+    assert sim.faults == []
+
+
+def test_a_paused_instance_does_nothing_and_hears_on_resume_that_it_was_given_up(world):
+    sim = world(2, seed=2, tasks=TASKS)
+    sim.at(5).pause("i1").at(15).resume("i1")
+    rec = sim.run(until=25)
+    quiet = rec.attempts[(rec.attempts.instance == "i1") & (rec.attempts.started > 5.01)]
+    assert (quiet.started >= 15).all() and len(quiet)
+    assert [j["kind"] for j in rec.journals if j["instance"] == "i1"].count("joined") == 2
+    assert rec.check().ok
+
+
+@pytest.mark.parametrize("direction", ["both", "requests", "replies"])
+def test_a_partition_in_any_direction_costs_the_lease_and_healing_brings_the_instance_back(world, direction):
+    sim = world(2, seed=2, tasks=TASKS)
+    sim.at(5).partition("i1", direction).at(15).heal("i1")
+    rec = sim.run(until=30)
+    lost = [e for e in rec.history if e.kind == "INSTANCE_LOST"]
+    assert [e.instance for e in lost] == ["i1"] and 8 < lost[0].at - rec.started < 12
+    assert set(rec.attempts[rec.attempts.started > 18].instance) == {"i1", "i2"}
+    assert rec.check().ok
+
+
+def test_a_wrong_wall_clock_changes_no_slot_and_no_state(world):
+    def outcome(skewed):
+        sim = world(3, seed=4, tasks=TASKS)
+        if skewed:
+            for name, offset in (("i1", 3600), ("i2", -86400), ("i3", 7)):
+                sim.skew(name, offset)
+        rec = sim.run(until=20)
+        return list(zip(rec.executions.execution, rec.executions.state, strict=True))
+
+    assert outcome(True) == outcome(False)
+
+
+def test_a_drifting_instance_still_hears_in_time_that_its_lease_is_lost(world):
+    for drift in (-0.2, 0.2):
+        sim = world(2, seed=2, tasks=TASKS)
+        sim.skew("i1", drift=drift)
+        sim.at(5).partition("i1")
+        rec = sim.run(until=20)
+        told = [j for j in rec.journals if j["kind"] == "lease-lost" and j["instance"] == "i1"]
+        assert len(told) >= 1, drift
+
+
+def test_a_restarted_server_keeps_or_loses_its_data_and_the_recording_says_so(world):
+    kept = world(2, seed=2, tasks=TASKS).at(5).restart_server(down=1)._sim.run(until=15)
+    assert kept.check().ok and not kept.history_reset
+    sim = world(2, seed=2, tasks=TASKS)
+    sim.at(5).restart_server(keep=False)
+    rec = sim.run(until=15)
+    assert "threw the data away" in rec.history_reset and len(rec.executions)
+
+
+def test_a_failover_to_a_lagging_replica_is_told_with_what_it_lost(world):
+    sim = world(2, seed=2, tasks=TASKS)
+    sim.at(7.5).failover(lag=2)
+    rec = sim.run(until=20)
+    assert rec.fault_log[0]["lost"] > 0 and rec.check().history_reset
+    assert rec.check().ok
+
+
+def test_a_full_server_refuses_work_until_it_is_healed_and_nothing_is_lost(world):
+    sim = world(2, seed=2, tasks=TASKS)
+    sim.at(5).fill().at(12).heal("server")
+    rec = sim.run(until=30)
+    starts = rec.attempts.started
+    assert not ((starts > 5.1) & (starts < 12)).any() and (starts > 12).sum() > 10
+    assert rec.check().ok
+
+
+def test_lost_replies_double_nothing(world):
+    sim = world(2, seed=2, tasks=TASKS)
+    for t in range(3, 20):
+        sim.at(t + 0.3).lose("i1", "replies").lose("i2", "requests", 2)
+    rec = sim.run(until=30)
+    assert rec.check().ok and len(rec.executions) == 29 + 5 + 2
+
+
+def test_a_hogged_loop_is_told_by_the_alarm(world):
+    async def greedy(ctx):
+        await ctx.hog(6)
+
+    sim = world(2, seed=1, app=one_task(every("10s"), greedy))
+    rec = sim.run(until=30)
+    assert any(j["kind"] == "lease-lost" and j["by"] == "alarm" for j in rec.journals)
+    assert rec.check()["lease-loss-is-told"].tested and rec.check().ok
+
+
+def test_sigterm_drains_and_the_others_take_over_at_once(world):
+    sim = world(3, seed=7, tasks=TASKS)
+    sim.run(until=10)
+    old = sim.leader
+    sim.terminate("leader")
+    rec = sim.run(until=20)
+    assert rec.check()["clean-drain"].tested == 1 and rec.check().ok
+    assert old not in sim.alive and [e.kind for e in rec.history if e.kind == "LEADER_RESIGNED"]
+
+
+def test_a_client_triggers_and_waits_in_virtual_time(world):
+    sim = world(2, app=one_task(manual(), quick))
+
+    async def use(app):
+        done = await app.wait(await app.trigger("t"))
+        return done.state, [info.name for info in await app.instances()]
+
+    state, names = sim.call(use)
+    assert state == "SUCCEEDED" and sorted(names) == ["i1", "i2"] and 0.1 < sim.time < 1
+
+
+def test_a_planned_call_that_raises_is_not_lost(world):
+    sim = world(1, app=one_task(manual(), quick))
+    sim.at(2).call(lambda app: app.trigger("nobody-knows-it"))
+    with pytest.raises(ExceptionGroup, match="nobody-knows-it"):
+        sim.run(until=5)
+
+
+def test_plain_functions_run_on_virtual_time_and_can_use_their_context(world):
+    def plain(ctx):
+        ctx.log("begun")
+        ctx.work(0.5)
+        assert ctx.fence.write("k", 1) is True and ctx.now.year == 2025
+        return {"slot": ctx.slot_ms}
+
+    app = one_task(every("1s"), plain)
+    app.add("p", every("1s"), plain_at_top, runner="process")
+    rec = world(2, app=app).run(until=10)
+    frame = rec.attempts[rec.attempts.outcome == "SUCCEEDED"]
+    assert set(frame.execution.str[0]) == {"t", "p"} and (frame.duration > 0.499).all()
+    assert rec.check().ok
+
+
+def plain_at_top(ctx):
+    ctx.work(0.5)
+
+
+def test_a_process_body_is_killed_on_timeout_without_its_finally_and_a_thread_is_not(world):
+    app = one_task(every("5s"), stubborn, name="p", runner="process", timeout="1s")
+    app.add("th", every("5s"), stubborn, runner="thread", timeout="1s")
+    stubborn.ended.clear()
+    sim = world(1, app=app)
+    rec = sim.run(until=9.5)
+    assert set(rec.attempts.outcome) == {"TIMED_OUT"}
+    assert stubborn.ended == ["th"]
+
+
+def stubborn(ctx):
+    try:
+        ctx.work(3)
+    finally:
+        stubborn.ended.append(ctx.task)
+
+
+stubborn.ended = []
+
+
+def test_native_simpy_processes_share_the_clock(world):
+    sim, seen = world(2, tasks=TASKS), []
+
+    def clock(env):
+        while True:
+            yield env.timeout(2.5)
+            seen.append(env.now)
+
+    assert isinstance(sim.process(clock(sim.env)), simpy.Process)
+    sim.run(until=8)
+    assert seen == [2.5, 5.0, 7.5]
+
+
+def test_a_press_from_another_thread_is_recorded_as_by_hand(world):
+    sim = world(3, seed=7, tasks=TASKS)
+    sim.pace = 50.0
+    timer = threading.Timer(0.1, sim.press, ("kill", "i2"))
+    timer.start()
+    rec = sim.run(until=30)
+    timer.join()
+    assert [(f["kind"], f["target"], f["by"]) for f in rec.fault_log] == [("kill", "i2", "hand")]
+    assert 0 < rec.fault_log[0]["t"] < 30
+
+
+def test_it_runs_beside_the_loop_of_a_notebook(world):
+    async def cell():
+        return world(2, seed=9, tasks=TASKS).run(until=5).digest
+
+    assert asyncio.run(cell()) == world(2, seed=9, tasks=TASKS).run(until=5).digest
+
+
+def test_five_servers_have_clocks_and_faults_of_their_own(world):
+    sim = world(0, servers=5)
+    sim.skew("server2", 100).pause("server3").kill("server4")
+    assert [round(server.clock.error) for server in sim.servers] == [0, 100, 0, 0, 0]
+    assert [server.up for server in sim.servers] == [True, True, True, False, True]
+
+
+def test_an_unforeseen_exception_inside_an_instance_fails_the_run(world, monkeypatch):
+    from labsched.coordinator import Coordinator
+
+    async def broken(self):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(Coordinator, "run", broken)
+    with pytest.raises(LabschedError, match="(?s)a defect of labsched.*oops"):
+        world(1).run(until=3)
+
+
+def test_the_settings_of_the_app_count_unless_others_are_given(world):
+    app = Scheduler("fake", settings=Settings(pool_size=3))
+    assert world(1, app=app).settings.pool_size == 3
+    assert world(1, app=app, settings=Settings(pool_size=5)).settings.pool_size == 5
+
+
+def test_the_loop_itself_tells_of_a_lost_lease_though_its_timer_came_early(world):
+    # The slow machine's clock has not reached the deadline when the loop's timer, which runs on true time, is due.
+    sim = world(2, seed=2, tasks=TASKS)
+    sim.skew("i1", drift=-0.2)
+    sim.at(5).partition("i1").at(5).hog("i2", 0.1)
+    rec = sim.run(until=20)
+    assert "loop" in [j["by"] for j in rec.journals if j["kind"] == "lease-lost" and j["instance"] == "i1"]
