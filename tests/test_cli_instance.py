@@ -54,6 +54,15 @@ def test_sigterm_drains_and_the_log_tells_the_stages(cli, app, tmp_path):
     assert all(entry["instance"] == "i1" and "mono" in entry for entry in entries)
 
 
+def test_tasks_of_the_settings_are_added_to_those_of_the_app(cli, app, tmp_path):
+    (tmp_path / "tasks.yml").write_text("tasks: [{name: often, handler: quick, schedule: manual}]")
+    (tmp_path / "settings.yml").write_text(f"tasks: {tmp_path / 'tasks.yml'}")
+    with instance(cli, tmp_path, "--name", "i1", "--app", app, "--config", str(tmp_path / "settings.yml")):
+        wait_for(lambda: alive(cli) == ["i1"], "it does not join")
+        assert cli("trigger", "often", "--wait=10s").code == 0
+        assert "quick" in cli("tasks").out
+
+
 def test_a_second_sigterm_ends_at_once_with_1(cli, app, tmp_path):
     with instance(cli, tmp_path, "--name", "i1", "--app", app) as running:
         wait_for(lambda: alive(cli) == ["i1"], "it does not join")

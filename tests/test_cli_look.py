@@ -34,7 +34,7 @@ def failed(cli):
         (["instances"], "INSTANCE", ["i1", "ACTIVE", "epoch ", "0/10"]),
         (["preview", "hourly", "-n", "3"], "SLOT", [":00:00Z (in "]),
         (["health"], "COMPONENT", ["redis", "up", "leader"]),
-        (["metrics"], "leader", ["success rate", "LATE P99", "tick"]),
+        (["metrics"], "leader", ["success rate", "LATE P99", "tick", " ~"]),
         (["forecast", "--hours", "1"], "hours", ["peak", "SECOND"]),
         (["events"], "", ["INSTANCE_JOINED", "LEADER_ELECTED"]),
         (["why", "--task", "quick"], "", ["no slot to come"]),

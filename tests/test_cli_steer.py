@@ -96,7 +96,8 @@ def test_backfill_runs_each_slot_once(cli):
     assert again == [f"hourly@{1767225600000 + n * 3_600_000}~backfill" for n in (1, 2, 3)]
     nothing = cli("backfill", "hourly", "2026-01-01 00:10", "2026-01-01 00:20")
     assert (nothing.code, nothing.out, nothing.err) == (0, "", "hourly has no slot in that time\n")
-    assert cli("backfill", "hourly", "--", "-2h", "now").code == 0
+    for words in (["--", "-2h", "now"], ["-2h", "now"], ["-PT2H", "-0h", "--json"]):
+        assert len(cli("backfill", "hourly", *words).out.split("hourly@")) == 3, words
 
 
 def test_pause_and_resume_say_whether_they_changed_anything(cli):
@@ -114,9 +115,9 @@ def test_cancel_says_what_it_could_do(cli):
     assert cli("cancel", id).out in ("requested\n", "cancelled\n")
     wait_for(lambda: state_of(cli, id) == "CANCELLED", "it is not cancelled")
     late = cli("cancel", id)
-    assert (late.code, late.out) == (1, "already\n")
+    assert (late.code, late.out) == (1, "already CANCELLED\n")
     two = cli("cancel", id, id)
-    assert (two.code, two.out) == (1, f"{id}  already\n" * 2)
+    assert (two.code, two.out) == (1, f"{id}  already CANCELLED\n" * 2)
 
 
 def test_requeue_gives_another_life_and_refuses_what_has_not_failed(cli):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import click
+from redis.exceptions import RedisError
 
 from ..app import Scheduler
 from ..clock import Host
@@ -16,7 +17,7 @@ from ..errors import ConfigError, LabschedError, ServerUnsuitable
 from ..preflight import preflight
 from ..sources import PATHS, variable
 from ..store import Store
-from . import clusterfindings, findings, logs
+from . import clusterfindings, findings, hints, logs
 from .call import PATIENCE, Call, command, run
 from .findings import Finding
 from .output import as_json, echo, fancy, table
@@ -71,7 +72,7 @@ def settings_in_force(settings: Settings) -> Finding:
         return Finding(
             "settings",
             "OK",
-            f"the defaults (a file, or variables such as {variable('web.port')}, change them)",
+            f"the defaults (a file, or variables such as {variable('scheduler.pool-size')}, change them)",
         )
     return Finding("settings", "OK", "; ".join(changed))
 
@@ -92,8 +93,8 @@ async def _look(url: str, namespace: str, settings: Settings) -> list[Finding]:
             found.append(
                 Finding("namespace", "FAIL", str(error), "upgrade labsched here, or use another namespace")
             )
-        except LabschedError as error:
-            found.append(Finding("server", "FAIL", str(error), "start it, or correct --url"))
+        except (LabschedError, RedisError) as error:
+            found.append(Finding("server", "FAIL", str(error), hints.server(error, url)))
         return found
     finally:
         await opened.close()

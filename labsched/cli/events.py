@@ -60,6 +60,8 @@ async def events(
     With --follow it begins with now, or after --since, and misses nothing from there on.
     """
     wanted = _filter(kinds, task, execution, instance)
+    if task is not None:
+        await app.registry_open().task(task)
     if follow:
         await _follow(app, since, wanted, json)
         return
@@ -99,7 +101,7 @@ async def _since(app: Scheduler, since: str) -> list[Event]:
 
 async def _after(app: Scheduler, ms: int) -> list[Event]:
     try:
-        return await app.history(f"{ms}-0")
+        return await app.history(str(ms))
     except EventsGap:
         # Nothing is as young as that, or what is as old has been trimmed: look through what there is.
         return [event for event in await app.history("-") if event.at * 1000 >= ms]
@@ -110,7 +112,7 @@ async def _newest(app: Scheduler, wanted: Wanted, limit: int) -> list[Event]:
     now = await app.now()
     for seconds in _WINDOWS:
         try:
-            found = [e for e in await app.history(f"{now - seconds * 1000}-0") if wanted(e)]
+            found = [e for e in await app.history(str(now - seconds * 1000)) if wanted(e)]
         except EventsGap:
             continue
         if len(found) >= limit:

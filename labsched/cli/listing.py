@@ -51,7 +51,8 @@ async def tasks(app: Scheduler, json: bool) -> None:
         ">LOST",
         ">SKIPPED",
     ]
-    table(headers, (_task_row(info, now) for info in infos), f"no task is defined in {app.namespace!r}")
+    empty = f"no task is defined in {app.namespace!r}: is it the right --namespace?"
+    table(headers, (_task_row(info, now) for info in infos), empty)
 
 
 def _task_row(info: TaskInfo, now: int) -> list[object]:

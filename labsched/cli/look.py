@@ -155,12 +155,17 @@ def _totals(m: Metrics) -> None:
 
 def _metrics_row(t: TaskMetrics) -> list[object]:
     def spread(d: Distribution) -> tuple[str, str]:
-        return span(d.p50), span(d.p99)
+        return _about(d.p50), _about(d.p99)
 
     return [
         t.name, t.running, t.backlog, t.succeeded, t.failed, percent(t.success_rate), t.retried, t.lost,
         t.skipped, span(t.duration.mean), *spread(t.duration), *spread(t.lateness),
     ]  # fmt: skip
+
+
+def _about(seconds: float | None) -> str:
+    """An estimate from buckets: it must not look as exact as the mean beside it."""
+    return "" if seconds is None else f"~{span(seconds)}"
 
 
 @command(short_help="Whether server, leader and heartbeats are well.")

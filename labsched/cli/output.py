@@ -18,7 +18,7 @@ from ..model import as_datetime
 STYLES = {
     "SUCCEEDED": "green", "FAILED": "red", "DEAD": "bold red", "RUNNING": "cyan", "RETRYING": "yellow",
     "CANCELLED": "magenta", "SKIPPED": "dim", "READY": "blue", "LOST": "red", "TIMED_OUT": "red",
-    "ACTIVE": "green", "PAUSED": "yellow", "DISABLED": "red", "DRAINING": "yellow",
+    "ACTIVE": "green", "PAUSED": "yellow", "DISABLED": "red", "DRAINING": "yellow", "EXPIRED": "red",
     "OK": "green", "WARN": "yellow", "FAIL": "bold red",
     "held": "green", "VIOLATED": "bold red", "KILLED": "bold red", "up": "green", "DOWN": "bold red",
     "INSTANCE_LOST": "red", "LEADER_ELECTED": "bold green", "INSTANCE_JOINED": "green",

@@ -21,13 +21,13 @@ from ..errors import ConfigError
 from ..serving import end_process
 from . import logs
 from .call import Call, command, run
-from .usercode import adopt, load_app
+from .usercode import add_tasks, adopt, load_app
 
 log = logging.getLogger("labsched")
 
 
 @command(short_help="Run one member of a cluster, until SIGTERM.")
-@click.option("--name", metavar="NAME", help="Its name in the cluster; by default HOST-PID.")
+@click.option("--name", metavar="NAME", help="Its name in the cluster, unique; by default one is made.")
 @click.option("--tasks", metavar="FILE", help="Tasks as YAML, for handlers of --app or of the samples.")
 @click.option("--app", metavar="MODULE:ATTR", help="The Scheduler of your code; FILE.py:ATTR works too.")
 @click.option("--journal", metavar="FILE", help="Append what this process alone knows, as JSON lines.")
@@ -59,7 +59,7 @@ def instance(
         scheduler = _samples(call, settings, host, tasks)
     else:
         scheduler = adopt(load_app(app), call, settings, host)
-        _add_tasks(scheduler, tasks)
+        add_tasks(scheduler, tasks or settings.tasks or None)
     run(scheduler.serve(name))
     end_process()
     return 0
@@ -69,7 +69,7 @@ def _samples(call: Call, settings: Settings, host: Host, tasks: str | None) -> S
     url, namespace = _where(call, settings)
     scheduler = Scheduler(url, namespace=namespace, settings=settings, host=host, patience=None)
     packaged = Path(__file__).resolve().parents[1] / "tasks.yml"
-    _add_tasks(scheduler, tasks or settings.tasks or str(packaged))
+    add_tasks(scheduler, tasks or settings.tasks or str(packaged))
     return scheduler
 
 
@@ -78,14 +78,6 @@ def _where(call: Call, settings: Settings) -> tuple[str, str]:
     if settings.redis_url.partition(":")[0] == "fake":
         return settings.redis_url, settings.namespace
     return call.where()
-
-
-def _add_tasks(scheduler: Scheduler, tasks: str | None) -> None:
-    if tasks is not None:
-        from ..samples import HANDLERS
-
-        own = {job.task.handler: job.function for job in scheduler.handlers.values()}
-        scheduler.load_tasks(tasks, {**HANDLERS, **own})
 
 
 # --- the journal ------------------------------------------------------------------------------------

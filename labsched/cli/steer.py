@@ -41,13 +41,15 @@ async def resume(app: Scheduler, name: str, catch_up: CatchUp) -> None:
 async def cancel(app: Scheduler, ids: tuple[str, ...], force: bool) -> int:
     """Cancel executions: "cancelled", or "requested" for one that runs and was asked to stop.
 
-    Exits 1 when one of them was "already" over.
+    Exits 1 when one of them was over: "already", with the state that it ended in.
     """
-    verdicts = []
+    over = False
     for id in ids:
-        verdicts.append(await app.cancel(id, force))
-        echo(verdicts[-1] if len(ids) == 1 else f"{id}  {verdicts[-1]}")
-    return 1 if "already" in verdicts else 0
+        verdict = await app.cancel(id, force)
+        if verdict == "already":
+            over, verdict = True, f"already {(await app.execution(id)).state}"
+        echo(verdict if len(ids) == 1 else f"{id}  {verdict}")
+    return 1 if over else 0
 
 
 @client_command(short_help="Give FAILED or DEAD runs another life.")

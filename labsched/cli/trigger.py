@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -122,17 +123,35 @@ def _check_backfill(start: str, end: str, wait: str | None, **_: Any) -> None:
     moment(end, 0, "END")
 
 
-@client_command(short_help="Run a task for every slot of a stretch of time.", check=_check_backfill)
+class _Times(click.Command):
+    """`-1h` as an argument would be taken for options, `-h` among them: its dash is another one until then."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [re.sub(r"^-(?=\d|P)", _MINUS, word) for word in args])
+
+
+_MINUS = "\N{MINUS SIGN}"
+
+
+def _typed(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    return value.replace(_MINUS, "-")
+
+
+@client_command(
+    short_help="Run a task for every slot of a stretch of time.", check=_check_backfill, cls=_Times
+)
 @click.argument("name")
-@click.argument("start")
-@click.argument("end")
+@click.argument("start", callback=_typed)
+@click.argument("end", callback=_typed)
 @click.option("--wait", **WAIT)
 @click.option("--json", "json", is_flag=True, help="One JSON document: ids, or after --wait executions.")
 async def backfill(app: Scheduler, name: str, start: str, end: str, wait: str | None, json: bool) -> int:
     """Run task NAME for each of its slots after START up to END, and print the ids.
 
-    A slot that was backfilled before is not run again. Put -- before times that begin with a minus:
-    labsched backfill daily-report -- -1h now
+    START and END are times (UTC unless they have an offset), now, +10m, -2h, or Unix milliseconds:
+    labsched backfill daily-report -1h now
+
+    A slot that was backfilled before is not run again.
     """
     limit, now = duration(wait), await app.now()
     first, last = moment(start, now, "START"), moment(end, now, "END")

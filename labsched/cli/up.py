@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..app import Scheduler
 from ..connect import hide_password
 from ..errors import Unreachable
 from ..model import Kind
 from ..serving import stopping
 from . import logs
-from .call import Call, Failed, command, run
+from .call import Call, Failed, advised, command, run
 from .events import line
 from .output import echo, note
+from .usercode import add_tasks, in_force, load_app
 
 if TYPE_CHECKING:
     from ..worlds.processes import ProcessCluster
@@ -47,14 +49,25 @@ def up(
     """
     from ..worlds.processes import ProcessCluster
 
-    logs.set_up("DEBUG" if call.verbose else "WARNING")
+    logs.set_up("DEBUG" if call.verbose else "ERROR")
     settings = call.settings
     if tasks is None and app is None and not settings.tasks:
         tasks = str(PACKAGED_TASKS)
+    code = _loaded(app, tasks or settings.tasks or None)
+    if app is not None:
+        own = {"redis_url": settings.redis_url, "tasks": settings.tasks}
+        settings = in_force(code, call, settings).replace(**own)
     cluster = ProcessCluster(
         instances, tasks=tasks, app=app, settings=settings, url=settings.redis_url, data_dir=data_dir
     )
     return run(_serve(cluster, show_password))
+
+
+def _loaded(app: str | None, tasks: str | None) -> Scheduler:
+    """What the instances will load: a mistake in it is told in one line, before anything is started."""
+    code = Scheduler() if app is None else load_app(app)
+    add_tasks(code, tasks)
+    return code
 
 
 async def _serve(cluster: ProcessCluster, show_password: bool) -> int:
@@ -81,9 +94,11 @@ async def _until_stopped(cluster: ProcessCluster, stop: asyncio.Event, show_pass
         entering.cancel()
         await asyncio.gather(entering, return_exceptions=True)
         return 0
-    await entering
+    with advised(cluster.url):
+        await entering
     try:
-        _greet(cluster, show_password)
+        names = [info.name for info in await cluster.app.tasks()]
+        _greet(cluster, show_password, "data-backup" if "data-backup" in names else next(iter(names), "NAME"))
         await _watch(cluster, stopped)
         note(f"draining (at most {cluster.settings.drain_timeout:g} s), once more kills ...")
     finally:
@@ -93,7 +108,7 @@ async def _until_stopped(cluster: ProcessCluster, stop: asyncio.Event, show_pass
     return 0
 
 
-def _greet(cluster: ProcessCluster, show_password: bool) -> None:
+def _greet(cluster: ProcessCluster, show_password: bool, task: str) -> None:
     url = cluster.url if show_password else hide_password(cluster.url)
     pids = ", ".join(f"{name} (pid {pid})" for name, pid in cluster.pids.items())
     echo(f"server     {url}" + ("  (embedded; gone when this ends)" if cluster.server else ""))
@@ -106,7 +121,7 @@ def _greet(cluster: ProcessCluster, show_password: bool) -> None:
         ("tasks", "what runs, and when next"),
         ("executions", "what ran"),
         ("events --follow", "everything, as it happens"),
-        ("trigger data-backup --wait", "run something now"),
+        (f"trigger {task} --wait", "run something now"),
         ("doctor", "what is wrong, and what to do"),
     ):
         echo(f"  labsched {words}{there}{space}".ljust(44) + f"  # {what}")

@@ -26,7 +26,9 @@ def load_app(spec: str) -> Scheduler:
     found = getattr(module, attribute, None)
     if not isinstance(found, Scheduler):
         what = "is missing" if found is None else f"is a {type(found).__name__}, not a Scheduler"
-        raise ConfigError(f"app {spec!r}: {attribute} {what}")
+        there = [f"{place}:{name}" for name, value in vars(module).items() if isinstance(value, Scheduler)]
+        meant = f"; did you mean {' or '.join(there)}?" if there else ""
+        raise ConfigError(f"app {spec!r}: {attribute} {what}{meant}")
     return found
 
 
@@ -55,25 +57,40 @@ def _imported(place: str) -> ModuleType:
         raise ConfigError(f"app {place!r} cannot be loaded: {type(error).__name__}: {error}{where}") from None
 
 
-def adopt(app: Scheduler, call: Call, settings: Settings, host: Host) -> Scheduler:
-    """Put the user's own Scheduler where this call says. What nobody said stays as its code has it.
+def add_tasks(scheduler: Scheduler, tasks: str | None) -> None:
+    """Register the tasks of a file, for handlers that the code has registered or the samples. Raises `ConfigError`."""
+    if tasks is not None:
+        from ..samples import HANDLERS
 
-    It is that very object that runs: handlers use it by its global name.
-    """
+        own = {job.task.handler: job.function for job in scheduler.handlers.values()}
+        scheduler.load_tasks(tasks, {**HANDLERS, **own})
+
+
+def in_force(app: Scheduler, call: Call, settings: Settings) -> Settings:
+    """The settings of the app's code, under what this call says: options, and what is not the default in `settings`."""
     default = Settings()
-    given = {
+    said = {
         field: getattr(settings, field)
         for field in Settings.__struct_fields__
         if getattr(settings, field) != getattr(default, field)
     }
     # What was typed counts even where it says what is the default anyway.
     typed = {"redis_url": call.url, "namespace": call.namespace}
-    given |= {field: value for field, value in typed.items() if value is not None}
-    url, namespace = given.get("redis_url", app.target), given.get("namespace", app.namespace)
+    said |= {field: value for field, value in typed.items() if value is not None}
+    return app.settings.replace(**{"namespace": app.namespace, **said})
+
+
+def adopt(app: Scheduler, call: Call, settings: Settings, host: Host) -> Scheduler:
+    """Put the user's own Scheduler where this call says. What nobody said stays as its code has it.
+
+    It is that very object that runs: handlers use it by its global name.
+    """
+    changed = in_force(app, call, settings)
+    said = call.url is not None or settings.redis_url != Settings().redis_url
+    url, namespace = changed.redis_url if said else app.target, changed.namespace
     if url == "embedded":
         url, attached = call.where()
-        namespace = attached if namespace == default.namespace else namespace
-    changed = app.settings.replace(**given)
+        namespace = attached if namespace == Settings().namespace else namespace
     # However long it takes: an instance waits for its server.
     app.configure(url=url, namespace=namespace, settings=changed, host=host, patience=None)
     return app
