@@ -12,7 +12,7 @@ name was taken in the meantime does not, or the two would evict each other for e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -39,11 +39,13 @@ class Membership:
         on_lost: Callable[[], None],
         on_alarm: Callable[[], None],
         on_line: Callable[[str], None],
+        running: Callable[[], int],
+        on_held: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._store, self._host, self._settings, self._name = store, host, settings, name
         self._scope, self._versions = scope, versions
         self._on_joined, self._on_lost, self._on_alarm = on_joined, on_lost, on_alarm
-        self._on_line = on_line
+        self._on_line, self._running, self._on_held = on_line, running, on_held
         self.incarnation = ""
         self._process, self._serial = host.new_id(), 1  # whose join it is, and which
         self._rival = ("", "")  # who has our name, and its last heartbeat
@@ -168,8 +170,8 @@ class Membership:
         """One heartbeat; False when this incarnation is over."""
         incarnation, settings = self.incarnation, self._settings
         reply, sent, _ = await self._store.timed(
-            "heartbeat", self._name, incarnation, round(settings.instance_lease * 1000), *self._revoked,
-            first_try=settings.first_heartbeat_try,
+            "heartbeat", self._name, incarnation, round(settings.instance_lease * 1000), self._running(),
+            *self._revoked, first_try=settings.first_heartbeat_try,
         )  # fmt: skip
         if incarnation != self.incarnation or self._leaving:
             return False
@@ -182,6 +184,8 @@ class Membership:
         lines = texts(reply[2:])
         for line in lines:
             self._on_line(line)
+        held = (line.split(" ", 2) for line in lines if line.startswith("held "))
+        self._on_held({token: execution for _, token, execution in held})
         self._revoked = [line.partition(" ")[2] for line in lines if line.startswith("revoked ")]
         return True
 

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import codec
 from .attempt import Attempt, Stop, Verdict
@@ -19,6 +19,7 @@ from .clock import Host
 from .config import Settings
 from .context import MAX_LINES, Context
 from .errors import LabschedError
+from .model import State
 from .runners import Registered, Runner
 from .store import Store, text
 
@@ -31,6 +32,14 @@ log = logging.getLogger("labsched")
 TROUBLE_PAUSE = 1.0  # seconds before a server that refused is asked again
 TWO_PUMPS = 20  # slots from which a second pump pays
 NOTE_EVERY = 0.5  # seconds between two sendings of one attempt's log lines and progress
+
+
+class End(NamedTuple):
+    """What the server has to be told of an attempt."""
+
+    execution: str
+    token: str
+    verdict: Verdict
 
 
 class Worker:
@@ -53,7 +62,8 @@ class Worker:
         self.claiming = False
         self.on_stopped: Callable[[Attempt, str], None] = lambda attempt, how: None
         self.attempts: dict[str, Attempt] = {}  # by token: everything that takes up a slot
-        self._ended: list[tuple[Attempt, Verdict]] = []
+        self._ended: list[End] = []
+        self._strange: set[str] = set()  # tokens that the server says we hold, and we know nothing of
         self._noted: dict[str, Context] = {}
         self._pumps = 2 if settings.pool_size >= TWO_PUMPS else 1
         self._wakes = [asyncio.Event() for _ in range(self._pumps)]
@@ -107,6 +117,26 @@ class Worker:
             runner.kill_all()
         return [ctx.execution for ctx in contexts]
 
+    def running(self) -> int:
+        """Attempts that the server has to count as ours."""
+        return len(self.attempts) + len(self._ended) + self._telling
+
+    def compare(self, held: Mapping[str, str]) -> None:
+        """What the server says we hold (token: execution) when that is more than `running`; empty when it is not.
+
+        What we know nothing of, twice in a row and with no claim on its way, has ended here, and a server that lost
+        its last writes forgot that. It goes back to READY.
+        """
+        if self._busy or self._open_claims:
+            return
+        known = {*self.attempts, *(end.token for end in self._ended)}
+        strange = {token: execution for token, execution in held.items() if token not in known}
+        for token in sorted(self._strange & strange.keys()):
+            self._ended.append(End(strange[token], token, Verdict(State.READY, "RETURNED")))
+        self._strange = set(strange)
+        if self._ended:
+            self._wake()
+
     # The pump.
 
     async def run(self) -> None:
@@ -146,8 +176,8 @@ class Worker:
             self.hint()
             raise
 
-    async def _say(self, lane: int, ended: list[tuple[Attempt, Verdict]]) -> bool:
-        steps = self._note_steps(lane, {a.ctx.token for a, _ in ended})
+    async def _say(self, lane: int, ended: list[End]) -> bool:
+        steps = self._note_steps(lane, {end.token for end in ended})
         if ended:
             steps.append(("finish", self._finish_args(ended)))
         incarnation = self.incarnation
@@ -195,10 +225,10 @@ class Worker:
             self._told.clear()
             await self._told.wait()
 
-    def _finish_args(self, ended: list[tuple[Attempt, Verdict]]) -> list[str | float]:
+    def _finish_args(self, ended: list[End]) -> list[str | float]:
         args: list[str | float] = [self._name]
-        for attempt, verdict in ended:
-            args += (attempt.ctx.execution, attempt.ctx.token, *verdict)
+        for end in ended:
+            args += (end.execution, end.token, *end.verdict)
         return args
 
     def _started(self, reply: Any, want: int, incarnation: str) -> None:
@@ -243,7 +273,7 @@ class Worker:
             ctx = attempt.ctx
             log.warning("%s: %s, attempt %d %s: %s, now %s", self._name, ctx.execution, ctx.attempt, verdict.outcome,
                         verdict.brief.strip('"'), verdict.to)  # fmt: skip
-        self._ended.append((attempt, verdict))
+        self._ended.append(End(attempt.ctx.execution, str(attempt.ctx.token), verdict))
         self._wake()
 
     def _release(self, attempt: Attempt) -> None:
@@ -262,12 +292,12 @@ class Worker:
         self._note_timer, self._notes_due = None, True
         self._wake()
 
-    def _note_steps(self, lane: int, ending: set[int]) -> list[tuple[str, Any]]:
+    def _note_steps(self, lane: int, ending: set[str]) -> list[tuple[str, Any]]:
         steps: list[tuple[str, Any]] = []
         if not self._noted:
             return steps
         for key, ctx in list(self._noted.items()):
-            if self._notes_due or ctx.token in ending:
+            if self._notes_due or str(ctx.token) in ending:
                 del self._noted[key]
                 lines, ctx.lines = ctx.lines, []
                 progress = "" if ctx.progress_made is None else codec.to_json(ctx.progress_made, "progress")

@@ -203,11 +203,11 @@ class Member:
         return await self.cluster.call("finish", self.name, *flat)
 
     async def heartbeat(self) -> Any:
-        return await self.cluster.call("heartbeat", self.name, self.inc, self.lease)
+        return await self.cluster.call("heartbeat", self.name, self.inc, self.lease, 99)
 
     async def expires(self) -> None:
         """Its lease ends now, without a word."""
-        assert (await self.cluster.call("heartbeat", self.name, self.inc, 1))[0] == "ok"
+        assert (await self.cluster.call("heartbeat", self.name, self.inc, 1, 99))[0] == "ok"
         await self.cluster.passes(1)
 
     async def lead(self, lease: int = LONG, epoch: str = "") -> Any:

@@ -90,7 +90,7 @@ async def test_scripts_that_were_flushed_from_the_servers_cache_are_sent_again(c
         await STEPS[step](cluster, scene)
     await cluster.redis.script_flush()
     replies = await cluster.store.calls(
-        ("heartbeat", ("i1", scene.member.inc, 5000)),
+        ("heartbeat", ("i1", scene.member.inc, 5000, 99)),
         ("watch", (scene.ready, "c1")),
         ("watch", ("a~none", "c1")),
     )

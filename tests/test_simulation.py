@@ -367,3 +367,15 @@ def test_the_loop_itself_tells_of_a_lost_lease_though_its_timer_came_early(world
     sim.at(5).partition("i1").at(5).hog("i2", 0.1)
     rec = sim.run(until=20)
     assert "loop" in [j["by"] for j in rec.journals if j["kind"] == "lease-lost" and j["instance"] == "i1"]
+
+
+@pytest.mark.parametrize("lag", [0.05, 0.3, 1.0])
+def test_what_a_failover_forgot_to_have_ended_is_returned_by_its_instance(world, lag):
+    # Found by a failover that lost an acknowledged end: for the server it ran on until its hard end, half an hour.
+    for at in (10.4, 11.3, 12.35):
+        sim = world(3, seed=7, tasks=TASKS)
+        sim.at(at).failover(lag=lag, offset=0.0, down=1.0)
+        rec = sim.run(until=40)
+        running = rec.executions[rec.executions.state == "RUNNING"]
+        assert (running.started > 36).all(), (at, running)
+        assert rec.check().ok

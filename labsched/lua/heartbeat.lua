@@ -1,8 +1,9 @@
 -- include: full event
 -- Renews an instance's lease, on which all its attempts live.
--- KEYS: namespace. ARGV: name, incarnation, lease_ms, then the tokens that it was told are revoked and has dealt with.
+-- KEYS: namespace. ARGV: name, incarnation, lease_ms, how many attempts it runs, then the tokens that it was told are revoked and
+-- has dealt with.
 -- Returns {'ok', now, then lines as its mailbox should have had them, since hints get lost: 'work' when some waits that it
--- could run, 'drain', 'cancel TOKEN', 'revoked TOKEN'} | {'refused', 'heartbeat', why}.
+-- could run, 'drain', 'cancel TOKEN', 'revoked TOKEN', and, when it holds more than it says, 'held TOKEN ID' for each} | {'refused', 'heartbeat', why}.
 local name, inc = ARGV[1], ARGV[2]
 local lease = redis.call('ZSCORE', k_leases, inc)
 if not lease or tonumber(lease) <= now then
@@ -10,6 +11,7 @@ if not lease or tonumber(lease) <= now then
   return refuse('heartbeat', lease and 'expired' or gone, '', inc, name, '')
 end
 typed('hash', k_inst(inc))
+typed('set', k_held(inc))
 local reply = {'ok', num(now)}
 local function tell(line) reply[#reply + 1] = line end
 
@@ -21,6 +23,13 @@ local function work_waits()
   end
 end
 if work_waits() then tell('work') end
+if redis.call('SCARD', k_held(inc)) > tonumber(ARGV[4]) then
+  -- A server that lost its last writes has forgotten ends that it had confirmed.
+  for _, id in ipairs(redis.call('SMEMBERS', k_held(inc))) do
+    local x = redis.call('HMGET', k_x(id), 'token', 'inc')
+    if x[2] == inc then tell('held ' .. x[1] .. ' ' .. id) end
+  end
+end
 write_although_full()
 redis.call('ZADD', k_leases, num(now + tonumber(ARGV[3])), inc)
 redis.call('HSET', k_inst(inc), 'seen', num(now))
@@ -37,7 +46,7 @@ end
 if me[3] then
   -- Told again and again until it says that it knows: this reply may be lost too.
   local known, left = {}, ''
-  for i = 4, #ARGV do known[ARGV[i]] = true end
+  for i = 5, #ARGV do known[ARGV[i]] = true end
   for token in string.gmatch(me[3], '%S+') do
     if not known[token] then
       tell('revoked ' .. token)

@@ -45,8 +45,8 @@ class _Term(msgspec.Struct):
 
 def lease_loss_is_told(rec: Recording) -> CheckResult:
     """Once `sent of the last proved renewal + lease - lease_margin` passed without another proof, the journal
-    says `lease-lost`, not later, and every attempt that was told is `stopped` within `cancel_grace`; one that blocked the
-    loop may end by itself.
+    says `lease-lost`, not later, and every attempt that was told is `stopped` within `cancel_grace`; one that blocked
+    the loop may end by itself.
 
     An instance that a fault paused may be late by that pause; of one that was killed, or whose journal simply
     ends, nothing is demanded. Tested: deadlines that passed.
@@ -118,7 +118,7 @@ def _stopped(
 
 
 def _was_blocked(journal: _Journal, end: Entry) -> bool:
-    """Whether a body that ended by itself had kept the loop busy until then: the loop hears of the loss at once after."""
+    """Whether a body that ended by itself had kept the loop busy until then: the loop hears of the loss at once."""
     reach = journal.grace + journal.slack + journal.pause
     return any(
         e["kind"] == "lease-lost" and e.get("by") == "loop" and 0 <= e["mono"] - end["mono"] <= reach
