@@ -126,6 +126,12 @@ def script(name: str, trusted: bool = False) -> tuple[str, str]:
     return source, hashlib.sha1(source.encode()).hexdigest()
 
 
+def script_names() -> list[str]:
+    """The names of all scripts."""
+    folder = resources.files("labsched") / "lua"
+    return sorted(file.name[:-4] for file in folder.iterdir() if file.name.endswith(".lua"))
+
+
 def _collect(folder: Any, text: str, wanted: list[str]) -> None:
     found = re.search(r"^-- include: (.+)$", text, re.MULTILINE)
     for piece in found.group(1).split() if found else ():

@@ -6,9 +6,10 @@ import asyncio
 import functools
 
 import pytest
-from simkit import Log, ticking
+from simkit import Log, forever, ticking
 
 from labsched.worlds.simulated.alarm import SimAlarm
+from labsched.worlds.simulated.errors import NothingLeft
 from labsched.worlds.simulated.node import Node
 
 
@@ -141,7 +142,7 @@ def test_an_alarm_can_be_set_again_after_it_rang_but_not_after_it_was_stopped(si
     sim_loop.run(until=4)
     alarm.set(5)
     alarm.stop()
-    alarm.set(6)
+    alarm.set(4.5)
     sim_loop.run(until=10)
     assert log == [("ring", 1), ("ring", 3)]
 
@@ -174,6 +175,17 @@ def test_an_alarm_of_a_dead_node_never_rings(sim_loop, node, alarm, log):
     node.kill()
     sim_loop.run(until=5)
     assert log == []
+
+
+def test_an_alarm_set_on_a_dead_node_never_rings_and_is_nothing_to_wait_for(sim_loop, node, alarm, log):
+    alarm.set(1000)
+    sim_loop.run(until=1)
+    node.kill()
+    SimAlarm(node, LoopClock(sim_loop), lambda: log.note("late")).set(2)
+    SimAlarm(node, LoopClock(sim_loop), lambda: log.note("now")).set(0)
+    with pytest.raises(NothingLeft):
+        sim_loop.run(forever())
+    assert (log, sim_loop.time()) == ([], 1)
 
 
 def test_an_alarm_goes_by_the_clock_of_its_node(sim_loop, node, log):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from contextlib import closing
@@ -14,7 +15,7 @@ from simkit import forever, sleeper
 
 from labsched.worlds.simulated.errors import NothingLeft
 from labsched.worlds.simulated.loop import SimLoop
-from labsched.worlds.simulated.node import Node
+from labsched.worlds.simulated.node import Node, current_node
 
 # ---------------------------------------------------------------------------------- time
 
@@ -170,6 +171,16 @@ def test_stop_ends_a_run_that_can_be_continued(sim_loop):
     assert sim_loop.run(task) == "value"
 
 
+def test_stop_leaves_what_is_ready_in_that_instant_to_the_next_run(sim_loop):
+    seen = []
+    sim_loop.call_soon(sim_loop.stop)
+    sim_loop.call_soon(seen.append, "ready")
+    sim_loop.run()
+    assert seen == []
+    sim_loop.run()
+    assert seen == ["ready"]
+
+
 def test_a_second_run_inside_the_first_is_refused(sim_loop):
     async def main():
         with pytest.raises(RuntimeError, match="runs already"):
@@ -186,9 +197,12 @@ def test_asyncios_own_ways_to_run_a_loop_work_too(sim_loop):
 
 
 def test_a_simulation_runs_in_a_thread_of_its_own_while_another_loop_runs():
+    var = contextvars.ContextVar("var", default="none")
+
     async def cell():  # as in a notebook
         with closing(SimLoop()) as loop:
             first = loop.run(sleeper(5, threading.current_thread().name))
+            var.set("cell")
             inside = loop.run(whose_thread())
             with pytest.raises(ZeroDivisionError):
                 loop.run(divide())
@@ -196,7 +210,7 @@ def test_a_simulation_runs_in_a_thread_of_its_own_while_another_loop_runs():
             return first, inside, loop.time(), asyncio.get_running_loop()
 
     async def whose_thread():
-        return threading.current_thread().name
+        return threading.current_thread().name, var.get()
 
     async def divide():
         return 1 / 0
@@ -206,7 +220,7 @@ def test_a_simulation_runs_in_a_thread_of_its_own_while_another_loop_runs():
         assert result[3] is asyncio.get_running_loop()
         return result[:3]
 
-    assert asyncio.run(outer()) == ("MainThread", "labsched-simulation", 20)
+    assert asyncio.run(outer()) == ("MainThread", ("labsched-simulation", "cell"), 20)
 
 
 def test_two_simulations_take_turns_in_one_process_and_know_nothing_of_each_other():
@@ -236,7 +250,10 @@ def test_a_simulation_inside_a_simulation_starts_outside_of_the_others_nodes(sim
         with closing(SimLoop()) as inner:
             task = inner.create_task(sleeper(3, "inner"))
             assert inner.run(task) == "inner"
-            return task.node, inner.time()
+            return task.node, inner.run(whose()), inner.time()
+
+    async def whose():
+        return current_node()
 
     node = Node(sim_loop, "i1")
-    assert sim_loop.run(node.create_task(outer())) == (None, 3)
+    assert sim_loop.run(node.create_task(outer())) == (None, None, 3)

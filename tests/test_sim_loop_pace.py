@@ -11,6 +11,8 @@ import time
 import pytest
 from simkit import sleeper
 
+from labsched.worlds.simulated import pacing
+
 
 def test_what_another_thread_sends_is_taken_in_between_two_events(sim_loop):
     seen = []
@@ -69,8 +71,7 @@ def test_a_pace_is_a_factor_of_real_time(sim_loop):
 def test_time_between_two_runs_does_not_count_for_the_pace(sim_loop):
     sim_loop.pace = 10
     sim_loop.run(until=0.1)
-    sim_loop._pacer._anchor = (time.monotonic() - 1000, 0.0)  # as if the first run was long ago
-    sim_loop._pacer.rest()
+    time.sleep(0.3)
     began = time.monotonic()
     sim_loop.run(until=2.1)
     assert time.monotonic() - began >= 0.2
@@ -85,6 +86,32 @@ def test_with_a_pace_what_another_thread_sends_happens_at_the_time_that_people_s
     timer.join()
     assert len(seen) == 1
     assert 0.9 < seen[0] <= 3
+
+
+def test_a_stop_from_another_thread_is_heard_while_the_pace_waits(sim_loop, monkeypatch):
+    monkeypatch.setattr(pacing, "LONGEST_WAIT", 60)
+    sim_loop.pace = 1.0
+    timer = threading.Timer(0.1, sim_loop.stop)
+    timer.start()
+    began = time.monotonic()
+    sim_loop.run(until=3600)
+    timer.join()
+    assert time.monotonic() - began < 30
+
+
+def test_a_change_of_pace_counts_from_the_moment_of_the_change(monkeypatch):
+    real = [100.0]
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: real[0])
+    pacer = pacing.Pacer()
+    pacer.factor = 1.0
+    pacer.wake()
+    assert not pacer.due(0.0, 10.0)
+    real[0] += 5
+    assert pacer.virtual(0.0) == 5
+    pacer.factor = 2.0
+    assert not pacer.due(5.0, 10.0)
+    real[0] += 1
+    assert pacer.virtual(5.0) == 7
 
 
 @pytest.mark.parametrize("pace", [0, -1, float("inf"), float("nan")])

@@ -153,6 +153,17 @@ def test_a_node_that_kills_itself_runs_to_its_next_await(sim_loop, node, log):
     assert log == [("still here", 0)]
 
 
+def test_what_a_dead_node_still_schedules_is_nothing_to_wait_for(sim_loop, node, log):
+    async def suicide():
+        node.kill()
+        sim_loop.call_later(1000, log.note, "not here")
+
+    node.create_task(suicide())
+    with pytest.raises(NothingLeft):
+        sim_loop.run(forever())
+    assert (log, sim_loop.time()) == ([], 0)
+
+
 def test_a_kill_calls_back_once_at_once_and_outside_of_the_node(sim_loop, node):
     seen = []
     node.on_kill(lambda: seen.append((current_node(), node.alive)))

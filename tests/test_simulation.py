@@ -10,6 +10,7 @@ import simpy
 
 from labsched import Scheduler, Settings, every, manual
 from labsched.errors import ConfigError, LabschedError
+from labsched.worlds import load
 from labsched.worlds.simulated.simulation import Simulation
 
 TASKS = "data/tasks.yml"
@@ -379,3 +380,17 @@ def test_what_a_failover_forgot_to_have_ended_is_returned_by_its_instance(world,
         running = rec.executions[rec.executions.state == "RUNNING"]
         assert (running.started > 36).all(), (at, running)
         assert rec.check().ok
+
+
+def test_what_went_over_the_wire_is_in_the_recording_and_in_its_file(world, tmp_path):
+    sim = world(2, seed=7, tasks=TASKS)
+    sim.at(6).lose("i1", "replies")
+    rec = sim.run(until=10)
+    frame = rec.messages
+    assert {"dispatch", "claim", "finish", "heartbeat"} <= set(frame.name.dropna())
+    assert set(frame.source) == {"i1", "i2", "server"} and (frame.kind == "request").sum() > 50
+    lost = frame[frame.lost != ""]
+    assert len(lost) == 1 and lost.arrived.isna().all() and lost.iloc[0].destination == "i1"
+    rec.save(tmp_path / "run.json.gz")
+    assert load(tmp_path / "run.json.gz").message_log == rec.message_log
+    assert world(2, seed=7, tasks=TASKS, messages=False).run(until=3).messages.empty

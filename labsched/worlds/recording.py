@@ -27,6 +27,7 @@ from .checks.health import Health
 from .checks.nouns import id_key
 from .checks.result import Report
 from .checks.shapes import check_shapes
+from .messages import Message
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,11 @@ FORMAT_VERSION = 1
 _NOT_IN_DIGEST = frozenset({"pid", "hostname", "payload"})
 
 
-class Recording(msgspec.Struct, kw_only=True, dict=True, rename={"history": "events", "fault_log": "faults"}):
+# Names of views are taken by the frames.
+_IN_THE_FILE = {"history": "events", "fault_log": "faults", "message_log": "messages"}
+
+
+class Recording(msgspec.Struct, kw_only=True, dict=True, rename=_IN_THE_FILE):
     """A run from start to end. `started` and `ended` are Unix seconds by the server's clock.
 
     A value: nothing here changes after it was made, and derived views are computed once.
@@ -57,6 +62,7 @@ class Recording(msgspec.Struct, kw_only=True, dict=True, rename={"history": "eve
     history: list[Event] = []
     journals: list[dict[str, Any]] = []
     fault_log: list[dict[str, Any]] = []
+    message_log: list[Message] = []
 
     def __repr__(self) -> str:
         lasted = self.ended - self.started
@@ -159,6 +165,11 @@ class Recording(msgspec.Struct, kw_only=True, dict=True, rename={"history": "eve
     def faults(self) -> pd.DataFrame:
         """One row per fault that the world recorded."""
         return _frame(self, "faults")
+
+    @cached_property
+    def messages(self) -> pd.DataFrame:
+        """One row per message between an instance or client and a server; empty in the real world."""
+        return _frame(self, "messages")
 
 
 def load(path: str | os.PathLike[str]) -> Recording:

@@ -39,6 +39,10 @@ LEADERS = {
     "instance": _TEXT, "incarnation": _INT, "epoch": _INT, "rank": _INT, "elected": _TIME, "until": _TIME,
     "ended": _TIME, "how": _TEXT,
 }  # fmt: skip
+MESSAGES = {
+    "sent": _TIME, "arrived": _TIME, "source": _TEXT, "destination": _TEXT, "kind": _TEXT, "name": _TEXT, "size": _INT,
+    "lost": _TEXT,
+}  # fmt: skip
 FAULTS = {"t": _TIME, "kind": _TEXT, "target": _TEXT, "by": _TEXT, "fault": _ANY}
 
 
@@ -111,6 +115,10 @@ def faults(rec: Recording) -> pd.DataFrame:
         for f in sorted(rec.fault_log, key=lambda fault: float(fault["at"]))
     )
     return _frame(FAULTS, rows)
+
+
+def messages(rec: Recording) -> pd.DataFrame:
+    return _frame(MESSAGES, rec.message_log)
 
 
 def _text(value: Any) -> str | None:

@@ -2,7 +2,9 @@
 
 Python runs the `finally` blocks of a suspended coroutine when the last reference to it goes, at the end of
 the process too. A killed node runs none, so its coroutines are never let go of: this list holds a
-reference to itself that nobody can drop.
+reference to itself that nobody can drop. The price is memory: about 3 KiB for each coroutine that was still
+waiting when its world ended, and whatever its local variables hold; a process that runs very many worlds
+should be renewed now and then.
 """
 
 from __future__ import annotations

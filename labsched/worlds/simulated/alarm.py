@@ -16,7 +16,7 @@ class SimAlarm:
 
     def __init__(self, node: Node, clock: Clock, ring: Callable[[], None]) -> None:
         self._node, self._clock, self._ring = node, clock, ring
-        self._deadline: float | None = None
+        self._deadline = 0.0
         self._timer: SimTimer | None = None
         self._wakes_at = 0.0  # by the node's clock
         self._stopped = False
@@ -45,10 +45,7 @@ class SimAlarm:
 
     def _look(self) -> None:
         self._timer = None
-        if self._deadline is None:  # rung already
-            return
         if self._clock.monotonic() < self._deadline:  # it was moved, or the clock runs slow
             self._arm(self._deadline)
             return
-        self._deadline = None
         self._ring()

@@ -14,9 +14,11 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from labsched.errors import ConfigError
+
+from ..messages import Message
 from labsched.scripts import script
 
 US = 1_000_000
@@ -69,21 +71,6 @@ class Recorded:
 
     def draw(self, rng: random.Random) -> float:
         return self.samples[int(rng.random() * len(self.samples))]
-
-
-class Message(NamedTuple):
-    """One message. `arrived` is None when it was `lost` (the reason). `kind`: request, reply, connect, accept,
-    refuse or close. `name`: the command or script, "+n" behind it for n more in one packet. `size` in bytes, 0
-    where nobody counts it."""
-
-    sent: float
-    arrived: float | None
-    source: str
-    destination: str
-    kind: str
-    name: str
-    size: int
-    lost: str
 
 
 class Way:

@@ -23,6 +23,7 @@ from labsched.errors import ConfigError
 from labsched.runners import Registered
 from labsched.samples import HANDLERS
 from labsched.scratch import MemoryScratch
+from labsched.scripts import script, script_names
 
 from ..checks.nouns import id_key
 from ..recording import Recording
@@ -79,6 +80,7 @@ class Simulation(Verbs):
         self.tasks, self.handlers = tasks, _handlers(tasks, app, self.settings)
         self.loop = SimLoop()
         self.network = Network(self.loop, seed, network or DEFAULT, record=messages)
+        self.network.names = {script(name, True)[1].encode(): name for name in script_names()}
         self.servers = [SimServer(self.network, name, service=service) for name in _server_names(servers)]
         self._scratch = MemoryScratch(SimClock(self.loop))
         self._clocks: dict[str, SimClock] = {}
@@ -301,6 +303,7 @@ class Simulation(Verbs):
             history=self._history(first["last_event"] or "0-0", final["last_event"] or "0-0"),
             journals=list(self._journals),
             fault_log=[dict(fault) for fault in self.faults],
+            message_log=self.network.messages(),
         )
 
     def _history(self, since: str, until: str) -> list[labsched.Event]:

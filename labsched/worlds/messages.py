@@ -1,0 +1,23 @@
+"""What goes over the wire of a simulated world, as a recording keeps it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """One message; times are seconds since the recording began.
+
+    `arrived` is None when it was `lost` (the reason). `kind`: request, reply, connect, accept, refuse or close.
+    `name`: the command or script, "+n" behind it for n more in one packet. `size` in bytes, 0 where nobody
+    counts it.
+    """
+
+    sent: float
+    arrived: float | None
+    source: str
+    destination: str
+    kind: str
+    name: str
+    size: int
+    lost: str
