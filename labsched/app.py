@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import serving
-from .client import Client, check_word, log
+from .client import Client
 from .clock import Host
 from .config import Settings
 from .connect import Opened
 from .definition import define
 from .errors import ConfigError
+from .handle import check_word, log
 from .instance import Instance
 from .model import Task
 from .runners import Registered, Runner, default_runners, reference
