@@ -394,3 +394,23 @@ def test_what_went_over_the_wire_is_in_the_recording_and_in_its_file(world, tmp_
     rec.save(tmp_path / "run.json.gz")
     assert load(tmp_path / "run.json.gz").message_log == rec.message_log
     assert world(2, seed=7, tasks=TASKS, messages=False).run(until=3).messages.empty
+
+
+def test_a_guest_is_a_machine_under_the_same_verbs(world):
+    # Somebody else's code on raw commands, as the zoo and graded answers are.
+    sim, seen = world(0), []
+
+    async def program(machine):
+        while True:
+            seen.append((machine.name, round(sim.time, 2), await machine.redis.incr("n")))
+            await machine.sleep(1.0)
+
+    sim.guest("a", program)
+    sim.guest("b", program)
+    sim.at(1.5).pause("a").at(3.5).resume("a").at(2.5).kill("b").at(4.5).restart("b")
+    sim.run(until=6)
+    assert [t for name, t, _ in seen if name == "a"] == [0.0, 1.0, 3.5, 4.5, 5.5]
+    assert [t for name, t, _ in seen if name == "b"] == [0.0, 1.0, 2.0, 4.5, 5.5]
+    assert [n for _, _, n in seen] == list(range(1, 11))
+    with pytest.raises(ConfigError, match="'a' is taken"):
+        sim.guest("a", program)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from labsched.errors import ConfigError
 
 from .fakeserver import SimServer
+from .guest import Guest
 from .life import Life
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def kill(sim: Simulation, name: str) -> None:
 def restart(sim: Simulation, name: str) -> None:
     life = sim.life(name)
     if life.alive:
-        sim.note("kill", name)
+        sim.note("kill", name, "restart")
+        sim.faults[-2:] = reversed(sim.faults[-2:])  # the restart is noted already, but it ends the kill
         life.node.kill()
     sim.start_life(name)
 
@@ -124,7 +126,7 @@ DEEDS: dict[str, Deed] = {
 }  # fmt: skip
 
 
-def _alive(sim: Simulation, name: str) -> Life:
+def _alive(sim: Simulation, name: str) -> Life | Guest:
     life = sim.life(name)
     if not life.alive:
         raise ConfigError(f"instance {name} has no process: it was killed or has ended, restart it first")

@@ -31,6 +31,7 @@ from ..supervisor import names_of
 from .clocks import EPOCH, SimClock, sim_host
 from .deeds import DEEDS
 from .fakeserver import SimServer
+from .guest import Guest, Program
 from .life import Life
 from .links import open_simulated
 from .loop import SimLoop
@@ -77,15 +78,16 @@ class Simulation(Verbs):
         self.settings = settings.replace(namespace=namespace) if namespace else settings
         self.names = () if instances == 0 and names is None else names_of(instances, names)
         self.seed, self.service = seed, service
-        self.tasks, self.handlers = tasks, _handlers(tasks, app, self.settings)
+        self.tasks, self.handlers = tasks, handlers_of(tasks, app, self.settings)
         self.loop = SimLoop()
         self.network = Network(self.loop, seed, network or DEFAULT, record=messages)
         self.network.names = {script(name, True)[1].encode(): name for name in script_names()}
         self.servers = [SimServer(self.network, name, service=service) for name in _server_names(servers)]
         self._scratch = MemoryScratch(SimClock(self.loop))
         self._clocks: dict[str, SimClock] = {}
-        self._lives: dict[str, Life] = {}
-        self._all_lives: list[Life] = []
+        self._lives: dict[str, Life | Guest] = {}
+        self._all_lives: list[Life | Guest] = []
+        self._programs: dict[str, Program] = {}
         self._journals: list[dict[str, Any]] = []
         self._inbox: deque[tuple[str, str, dict[str, Any], str]] = deque()
         self.faults: list[dict[str, Any]] = []
@@ -142,7 +144,7 @@ class Simulation(Verbs):
             return None
         return str(name.decode())
 
-    def life(self, name: str) -> Life:
+    def life(self, name: str) -> Life | Guest:
         """The newest process of an instance. ConfigError for a name that does not exist."""
         return self._lives[self.known(name)]
 
@@ -197,9 +199,25 @@ class Simulation(Verbs):
         """A new machine of your own."""
         return Node(self.loop, name, order)
 
+    def guest(self, name: str, program: Program) -> None:
+        """A machine that runs `await program(machine)`, code of your own on raw Redis commands: a lock, another
+        scheduler. Verbs work on it as on an instance; `restart` runs the program again from its beginning.
+        """
+        if name in self._lives or self.server_named(name) is not None or name in ("leader", "all", CLIENT):
+            raise ConfigError(f"{name!r} is taken: a guest needs a name of its own")
+        self._programs[name] = program
+        self.start_life(name)
+
     def start_life(self, name: str) -> None:
         """A new process under that name."""
         number = len(self._all_lives) + 1
+        if name in self._programs:
+            self._lives[name] = Guest(
+                self.loop, self.servers, name, number, seed=self.seed, clock=self.clock(name),
+                program=self._programs[name],
+            )  # fmt: skip
+            self._all_lives.append(self._lives[name])
+            return
         life = self._lives[name] = Life(
             self.loop, self.servers[0], name, number, seed=self.seed, clock=self.clock(name),
             settings=self.settings, handlers=self.handlers, scratch=self._scratch, journal=self._write_down,
@@ -326,6 +344,8 @@ class Simulation(Verbs):
             "servers": len(self.servers),
             "service": self.service,
             "epoch": EPOCH,
+            "handlers": list(self.handlers),
+            "ran": self.time,
         }
 
     def close(self) -> None:
@@ -346,7 +366,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def _handlers(tasks: str | Path | None, app: Scheduler | None, settings: Settings) -> dict[str, Registered]:
+def handlers_of(tasks: str | Path | None, app: Scheduler | None, settings: Settings) -> dict[str, Registered]:
+    """The tasks that instances bring, by name."""
     if app is None:
         app = Scheduler("fake", settings=settings)
         tasks = tasks or settings.tasks or None
