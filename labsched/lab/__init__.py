@@ -2,6 +2,8 @@
 
     timeline(rec)     who ran what when, as a Picture          pictures/
     Picture           a figure with `.data` and `.alt`         figures.py
+    predict, check, progress, reset    what a learner says before a run, and what is judged      exercises/
+    zoo               algorithms that failed in public    zoo/
     rerun             python -m labsched.lab.rerun notebooks/*.ipynb
 
 Names are loaded when they are first used: matplotlib costs half a second, and `lab` itself nothing. No module
@@ -14,12 +16,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .exercises.copies import reset
+    from .exercises.grading import check
+    from .exercises.predictions import predict
+    from .exercises.progress import progress
     from .figures import Picture
     from .pictures.timeline import timeline
 
-__all__ = ["Picture", "timeline"]
+__all__ = ["Picture", "check", "predict", "progress", "reset", "timeline"]
 
-_HOMES = {"Picture": "figures", "timeline": "pictures.timeline"}
+_HOMES = {
+    "check": "exercises.grading",
+    "predict": "exercises.predictions",
+    "progress": "exercises.progress",
+    "reset": "exercises.copies",
+    "Picture": "figures",
+    "timeline": "pictures.timeline",
+}
 
 
 def __getattr__(name: str) -> Any:
