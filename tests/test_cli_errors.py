@@ -257,7 +257,7 @@ def test_an_interrupted_command_is_130(cli):
         text=True,
         env=clean_env(),
     )
-    time.sleep(1.5)
+    assert following.stdout is not None and following.stdout.readline()  # before that, Python itself is interrupted
     following.send_signal(signal.SIGINT)
     _, err = following.communicate(timeout=10)
     assert (following.returncode, err) == (130, "labsched: interrupted\n")
