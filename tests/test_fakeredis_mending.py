@@ -15,7 +15,7 @@ import fakeredis
 import pytest
 import redis
 
-from labsched.worlds.simulated import shortcuts
+from labsched.worlds.simulated import interpreter
 from labsched.worlds.simulated.mending import MendedServer
 from labsched.worlds.simulated.scripting import ScriptSocket
 
@@ -281,13 +281,17 @@ def test_what_redis_call_raises_arrives_in_a_pcall_as_text(upstream: fakeredis.F
     assert Session().script(source) == b"string"
 
 
-def test_a_fault_of_ours_is_not_hidden_by_a_pcall_in_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(db: object, words: object) -> None:
+@pytest.mark.parametrize("where", ["Shortcuts.get", "Interpreter._command"])
+def test_a_fault_of_ours_is_not_hidden_by_a_pcall_in_a_script(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setitem(shortcuts.SHORTCUTS, b"GET", broken)
+    monkeypatch.setattr(f"labsched.worlds.simulated.interpreter.{where}", broken)
+    monkeypatch.setattr(interpreter, "_own", threading.local())
     with pytest.raises(ZeroDivisionError):
-        Session().script("pcall(redis.call, 'GET', 'x') return 1")
+        Session().script("pcall(redis.call, 'GET', 'x') redis.call('APPEND', 'x', 'y') return 1")
 
 
 def test_a_script_is_compiled_once_and_known_by_its_sha() -> None:

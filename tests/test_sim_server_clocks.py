@@ -99,3 +99,25 @@ def test_the_alarm_of_a_host_rings_while_the_node_is_busy(world: World) -> None:
 
     world.loop.run(node.create_task(main()))
     assert rung == [4.0]
+
+
+BOTH = """
+local t = redis.call('TIME')
+return {t[1] * 1000 + math.floor(t[2] / 1000), redis.call('XADD', KEYS[1], '*', 'a', 1)}
+"""
+
+
+def test_ids_of_a_stream_and_the_time_that_scripts_read_name_the_same_millisecond(world: World) -> None:
+    # Found by a swarm: a lock seemed to be granted 1 ms before it was free, on a server whose clock had been set.
+    server, seen = world.server(), []
+    server.clock.jump(-4e-7)
+
+    async def main() -> None:
+        redis = world.client(server)
+        for _ in range(40):
+            reply = await redis.eval(BOTH, 1, "s")
+            seen.append((reply[0], int(reply[1].partition(b"-")[0])))
+            await asyncio.sleep(0.001)
+
+    world.do(main)
+    assert all(read == told for read, told in seen) and len(seen) == 40

@@ -155,7 +155,7 @@ class Line:
         try:
             await channel.open(self.connect_limit)
         except BaseException:
-            del self._open[channel]
+            self._open.pop(channel, None)  # `hang_up_all` may have been first
             raise
         return channel
 

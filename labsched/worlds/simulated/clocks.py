@@ -78,8 +78,10 @@ def sim_host(
     *,
     clock: Clock | None = None,
     journal: Callable[[str, dict[str, Any]], None] | None = None,
+    pid: int = 1,
 ) -> Host:
-    """The machine that ring 1 sees on `node`: its clock, a random stream of its own, its alarm.
+    """The machine that ring 1 sees on `node`: its clock, a random stream of its own, its alarm. `pid` tells two
+    processes of one name apart.
 
     Two hosts of one node and seed draw the same numbers, so a restarted node needs a seed of its own.
     """
@@ -90,5 +92,5 @@ def sim_host(
         journal=journal or (lambda kind, fields: None),
         hog=node.hog,
         hostname=node.name,
-        pid=1,
+        pid=pid,
     )

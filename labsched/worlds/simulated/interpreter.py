@@ -14,12 +14,12 @@ from fakeredis._socket._resp import convert_to_resp2
 from fakeredis.commands_mixins.scripting_mixin import LUA_MODULE
 
 from . import luajson
+from .look import MANY
 from .mending import MendedSocket
 from .plans import plan_for, word
-from .shortcuts import LEAVE, SHORTCUTS
+from .shortcuts import LISTS, STATUSES, VALUES, Shortcuts
 
 ONE, LIST, STATUS, FAILED = 1, 2, 3, 4  # kinds of answers; sandbox.lua has the same
-MANY = 200  # so many values cross over at once at most; Lua's stack is small
 
 
 class Interpreter:
@@ -31,16 +31,21 @@ class Interpreter:
         self._chunks: dict[bytes, Any] = {}
         self._socket: Any = None
         self._wrote = False  # the script has
-        self._plain = True  # nothing is refused, nobody is subscribed to changes
+        self._shortcuts = Shortcuts()
         self._bug: BaseException | None = None
         self._rng: random.Random | None = None
         source = (resources.files("labsched.worlds.simulated") / "sandbox.lua").read_bytes()
         py = {
-            b"call": self._call, b"log": lambda *words: None, b"clock": lambda: 0.0, b"null": luajson.NULL,
+            b"values": self._shorts(VALUES), b"lists": self._shorts(LISTS), b"statuses": self._shorts(STATUSES),
+            b"call": self._call, b"fault": self._fault, b"log": lambda *words: None, b"clock": lambda: 0.0,
+            b"null": luajson.NULL,
             b"sha1hex": lambda text: hashlib.sha1(word(text)).hexdigest().encode(),
             b"random": self._random, b"randomseed": self._reseed, b"encode": self._encode, b"decode": self._decode,
         }  # fmt: skip
         self._compile, self._run = self._lua.execute(source, self._table(py))
+
+    def _shorts(self, names: tuple[str, ...]) -> Any:
+        return self._table({name.upper().encode(): getattr(self._shortcuts, name) for name in names})
 
     def compiled(self, sha: bytes, script: bytes) -> Any:
         """The script as a Lua function. A script that cannot be compiled is an error reply."""
@@ -58,13 +63,15 @@ class Interpreter:
         """What the sandbox's `run` returns."""
         self._socket, self._rng, self._bug = socket, None, None
         self._wrote = False
+        self._shortcuts.db = socket._db  # type: ignore[assignment]
         server = socket._server
-        self._plain = not (server.full or server.read_only or server.subscribers or server.psubscribers)
+        # Nothing is refused, and nobody is subscribed to changes.
+        short = not (server.full or server.read_only or server.subscribers or server.psubscribers)
         try:
             if len(keys) == 1 and len(argv) < MANY:
-                result: tuple[Any, ...] = self._run(chunk, keys[0], None, *argv)
+                result: tuple[Any, ...] = self._run(short, chunk, keys[0], None, *argv)
             else:
-                result = self._run(chunk, self._table(keys), self._table(argv))
+                result = self._run(short, chunk, self._table(keys), self._table(argv))
         finally:
             self._socket = None
         if self._bug is not None:
@@ -75,21 +82,17 @@ class Interpreter:
         """The answer to `redis.call`: what it is, and it (see sandbox.lua)."""
         try:
             words = [item if type(item) is bytes else word(item) for item in given]
-            result: Any = LEAVE
-            if self._plain:
-                db = self._socket._db
-                quick = SHORTCUTS.get(op)
-                if quick is not None:
-                    result = quick(db, words)
-            if result is LEAVE:
-                result = self._command(op, words)
-            return self._answer(result)
+            return self._answer(self._command(op, words))
         except SimpleError as error:
             return FAILED, error.value.encode()
         except BaseException as bug:
             # A script may catch it in a pcall, which must not hide a fault of ours.
             self._bug = bug
             raise
+
+    def _fault(self, bug: BaseException) -> None:
+        """A shortcut has raised."""
+        self._bug = bug
 
     def _command(self, op: Any, words: list[Any]) -> Any:
         """Any command, prepared and executed as fakeredis does it for its clients."""

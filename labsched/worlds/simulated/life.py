@@ -9,6 +9,7 @@ from typing import Any
 from labsched.app import Scheduler
 from labsched.clock import Host
 from labsched.config import Settings
+from labsched.errors import ServerUnsuitable
 from labsched.runners import AsyncRunner, Registered, Runner
 from labsched.scratch import MemoryScratch
 
@@ -42,9 +43,9 @@ class Life:
     ) -> None:
         self.name, self.number = name, number
         self.node = Node(loop, name, order=number)
-        self.host = sim_host(self.node, f"{seed}/{number}", clock=clock, journal=journal)
+        self.host = sim_host(self.node, f"{seed}/{number}", clock=clock, journal=journal, pid=number)
         self._stop = asyncio.Event()
-        self.over = False
+        self.over = self._joined = False
         opened = open_simulated(server, self.node, request_timeout=settings.request_timeout)
         self.app = Scheduler(
             opened, namespace=settings.namespace, settings=settings, host=self.host, patience=None
@@ -58,10 +59,15 @@ class Life:
             async with self.app.instance(
                 self.name, runners=self._runners, scratch=lambda: self._scratch
             ) as member:
+                self._joined = True
                 waits = [asyncio.ensure_future(event.wait()) for event in (self._stop, member.drained)]
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 for wait in waits:
                     wait.cancel()
+        except ServerUnsuitable:
+            if self._joined:
+                raise
+            # `labsched instance` says so and exits when the server takes no writes at its start.
         finally:
             self.over = True
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis.asyncio as aioredis
 from redis import exceptions as rex
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 
 from labsched.connect import Opened, no_retry
@@ -109,7 +110,26 @@ class SimConnection(AbstractConnection):
             raise
         if isinstance(reply, rex.ResponseError):
             raise reply
-        return reply if disable_decoding else _decoded(reply, self.encoder)
+        return (
+            _decoded(reply, self.encoder) if self.encoder.decode_responses and not disable_decoding else reply
+        )
+
+
+class SimPipeline(Pipeline):
+    """redis-py's, with less work for each reply."""
+
+    async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
+        await connection.send_packed_command(connection.pack_commands([args for args, _ in commands]))
+        replies: list[Any] = []
+        for args, options in commands:
+            try:
+                reply = await connection.read_response(disable_decoding=True)
+            except rex.ResponseError as error:
+                reply = error
+            replies.append(_shaped(reply, args[0], options, connection.encoder, self.response_callbacks))
+        if raise_on_error:
+            self.raise_first_error(commands, replies)
+        return replies
 
 
 class SimRedis(aioredis.Redis):
@@ -135,18 +155,13 @@ class SimRedis(aioredis.Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command on a connection of its own, as redis-py does it, by a shorter way."""
         reply = await self._ask(_encoded(args, self._encoder))
-        if isinstance(reply, Exception):
-            if "EMPTY_RESPONSE" in options and isinstance(reply, rex.ResponseError):
-                return options["EMPTY_RESPONSE"]
-            raise reply
-        if self._encoder.decode_responses and "NEVER_DECODE" not in options:
-            reply = _decoded(reply, self._encoder)
-        callback = self.response_callbacks.get(args[0])
-        if callback is None:
-            return reply
-        for name in ("keys", "NEVER_DECODE", "EMPTY_RESPONSE"):
-            options.pop(name, None)
-        return callback(reply, **options)
+        shaped = _shaped(reply, args[0], options, self._encoder, self.response_callbacks)
+        if isinstance(shaped, Exception):
+            raise shaped
+        return shaped
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return SimPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     async def _ask(self, command: Command) -> Any:
         channel = None
@@ -183,6 +198,24 @@ def _encoded(words: tuple[Any, ...], encoder: Any) -> Command:
         word if type(word) is bytes else word.encode() if type(word) is str else encoder.encode(word)
         for word in words
     ]
+
+
+def _shaped(reply: Any, command: Any, options: dict[str, Any], encoder: Any, callbacks: Any) -> Any:
+    """What redis-py makes of a reply; an error comes back as it is."""
+    if isinstance(reply, Exception):
+        return options.get("EMPTY_RESPONSE", reply) if isinstance(reply, rex.ResponseError) else reply
+    if encoder.decode_responses and "NEVER_DECODE" not in options:
+        reply = _decoded(reply, encoder)
+    callback = callbacks.get(command)
+    if callback is None:
+        return reply
+    if options:
+        options = {
+            name: value
+            for name, value in options.items()
+            if name not in ("keys", "NEVER_DECODE", "EMPTY_RESPONSE")
+        }
+    return callback(reply, **options)
 
 
 def _decoded(reply: Any, encoder: Any) -> Any:

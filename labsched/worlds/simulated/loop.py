@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import simpy
 
 from . import abandoned
+from .collecting import seldom_collected
 from .errors import NothingLeft
 from .handles import Instant
 from .node import NODE, Node
@@ -84,7 +85,8 @@ class SimLoop(Refused, Turns):  # type: ignore[misc]
         marker = None if until is None else self._mark(until)
         self._exhausted = self._reached = False
         try:
-            self.run_forever()
+            with seldom_collected():
+                self.run_forever()
         finally:
             self._pacer.rest()
             if marker is not None and not self._reached:

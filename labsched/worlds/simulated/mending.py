@@ -40,7 +40,9 @@ class Moment:
     __slots__ = ("_rng", "now", "seed")
 
     def __init__(self, now: float, seed: str) -> None:
-        self.now, self.seed = now, seed
+        # Whole microseconds and a hair: fakeredis rounds for TIME and cuts for ids of streams (`int(1000 * now)`), so
+        # that 40.5069998 s was 40.507 to a script and 40506 in the id of the event that it appended.
+        self.now, self.seed = (round(now * 1_000_000) + 0.25) / 1_000_000, seed
         self._rng: random.Random | None = None
 
     @property

@@ -17,9 +17,9 @@ from importlib import resources
 from typing import Any, Protocol
 
 from labsched.errors import ConfigError
+from labsched.scripts import script
 
 from ..messages import Message
-from labsched.scripts import script
 
 US = 1_000_000
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from redis.asyncio.client import Pipeline
+
 from labsched.app import Scheduler
 from labsched.connect import Opened
 
@@ -25,6 +27,9 @@ class DirectRedis(SimRedis):
         super().__init__(server, node)
         self._server = server
 
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _DirectPipeline(self, transaction, shard_hint)
+
     async def _ask(self, command: list[bytes]) -> Any:
         replies: list[Any] = []
         data = self._server.data
@@ -33,6 +38,18 @@ class DirectRedis(SimRedis):
         data.execute(socket, command, self._server.clock.now(), 0)
         socket.closed()
         return replies[0]
+
+
+class _DirectPipeline(Pipeline):
+    """One command after the other, each on the spot. redis-py's would go through the network."""
+
+    def __init__(self, redis: DirectRedis, transaction: bool, shard_hint: str | None) -> None:
+        super().__init__(redis.connection_pool, redis.response_callbacks, transaction, shard_hint)
+        self._redis = redis
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        commands, self.command_stack = self.command_stack, []
+        return [await self._redis.execute_command(*args, **options) for args, options in commands]
 
 
 def observer(redis: DirectRedis, node: Node, namespace: str, seed: object) -> Scheduler:

@@ -25,6 +25,7 @@ local function place(e)
 end
 
 local function on_error(e)
+  if type(e) == 'userdata' then py.fault(e) end
   if type(e) == 'table' then return e.line and e or place(e) end
   return place({err = 'ERR ' .. tostring(e)})
 end
@@ -38,14 +39,38 @@ local function value(kind, ...)
   return nil, (...)
 end
 
-local function call(...)
-  local reply, failed = value(py_call(...))
+-- Commands that Python answers without more ado; `true` says that it takes more.
+local shortcuts, none = {}, {}
+for op, f in pairs(py.values) do shortcuts[op] = f end
+for op, f in pairs(py.lists) do
+  shortcuts[op] = function(...)
+    local reply = {f(...)}
+    return reply[1] == true or reply
+  end
+end
+for op, f in pairs(py.statuses) do
+  shortcuts[op] = function(...) return f(...) or {ok = 'OK'} end
+end
+local short = none
+
+local function call(op, ...)
+  local quick = short[op]
+  if quick then
+    local reply = quick(...)
+    if reply ~= true then return reply end
+  end
+  local reply, failed = value(py_call(op, ...))
   if failed == nil then return reply end
   error(place({err = failed}), 0)
 end
 
-local function try(...)
-  local reply, failed = value(py_call(...))
+local function try(op, ...)
+  local quick = short[op]
+  if quick then
+    local reply = quick(...)
+    if reply ~= true then return reply end
+  end
+  local reply, failed = value(py_call(op, ...))
   if failed == nil then return reply end
   return {err = failed}
 end
@@ -84,6 +109,7 @@ function world.loadstring(...)
 end
 -- As in Redis: what `redis.call` raised arrives as text.
 local function caught(fine, e, ...)
+  if not fine and type(e) == 'userdata' then py.fault(e) end
   if not fine and type(e) == 'table' and type(e.err) == 'string' then e = e.err end
   return fine, e, ...
 end
@@ -111,7 +137,9 @@ end
 -- Returns 'one', value | 'list', items ... | 'table', table | 'error', text, line. What a script returns beyond its first value is lost,
 -- as in Redis.
 -- Without `argv`, `keys` is the one key and the arguments follow.
-local function run(chunk, keys, argv, ...)
+-- `plain`: shortcuts may be taken.
+local function run(plain, chunk, keys, argv, ...)
+  short = plain and shortcuts or none
   if not argv then keys, argv = {keys}, {...} end
   rawset(world, 'KEYS', keys)
   rawset(world, 'ARGV', argv)

@@ -15,13 +15,23 @@ from fakeredis._helpers import SimpleError
 
 from .interpreter import interpreter
 from .mending import MendedSocket, now
+from .shortcuts import hgetall
 
 
 class ScriptSocket(MendedSocket):
     """A connection whose scripts run on this thread's `Interpreter`."""
 
     def _process_command(self, fields: list[bytes]) -> None:
-        if fields[0] != b"EVALSHA" or len(fields) < 3 or self._transaction is not None or self._pubsub:
+        if self._transaction is not None or self._pubsub:
+            super()._process_command(fields)
+            return
+        if fields[0] == b"HGETALL" and len(fields) == 2:
+            self._db.time = now()
+            found = hgetall(self._db, fields[1])  # type: ignore[arg-type]
+            if found is not None:
+                self.put_response(found)
+                return
+        if fields[0] != b"EVALSHA" or len(fields) < 3:
             super()._process_command(fields)
             return
         # Nearly all that a scheduler sends: spared what fakeredis does to prepare any command.

@@ -1,154 +1,253 @@
 """The plain cases of the commands that scripts call most, on fakeredis's own data.
 
 fakeredis prepares each command as if it could be any: two thirds of a simulated second went there. A shortcut
-answers only what it is sure of (the key is there, of the right type, without expiring fields) and leaves
-all the rest, errors too, to fakeredis by answering `LEAVE`.
+is called by Lua itself, with what the script gave. It answers only what it is sure of (as many words as there
+must be, a key of the right type, no expiring fields) and leaves all the rest, errors too, to fakeredis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
-from fakeredis._command_args_parsing import Float
-from fakeredis._helpers import OK
-from fakeredis.model import Hash, XStream, ZSet
+from fakeredis.model import ExpiringMembersSet, Hash, XStream, ZSet
 
+from .look import EXACT, LEAVE, LEFT, MANY, NIL, Answer, Items, Look, all_bytes, whole, words_of
 from .mending import MendedDatabase, now
 
-LEAVE = object()
+
+class Shortcuts(Look):
+    """One method per command. None of them raises."""
+
+    # --- hashes
+
+    def hget(self, key: Any = None, field: Any = None, *more: Any) -> Answer:
+        values = self._hash(key)
+        if values is LEAVE or more or type(field) is not bytes:
+            return LEAVE
+        return NIL if values is None else values.get(field, NIL)
+
+    def hexists(self, key: Any = None, field: Any = None, *more: Any) -> Answer:
+        found = self.hget(key, field, *more)
+        return found if found is LEAVE else int(found is not NIL)
+
+    def hmget(self, key: Any = None, *fields: Any) -> Items:
+        values = self._hash(key)
+        if values is LEAVE or not 0 < len(fields) < MANY:
+            return LEFT
+        found = (NIL,) * len(fields) if values is None else tuple([values.get(f, NIL) for f in fields])
+        return found if NIL not in found or all_bytes(fields) else LEFT
+
+    def hset(self, key: Any = None, *pairs: Any) -> Answer:
+        values = self._hash(key)
+        if values is LEAVE or not pairs or len(pairs) % 2 or (words := words_of(pairs)) is None:
+            return LEAVE
+        if values is None:
+            made = Hash()
+            self._put(key, made)
+            values = made._values
+        before = len(values)
+        values.update(zip(words[::2], words[1::2], strict=True))
+        self._changed(key)
+        return len(values) - before
+
+    def hincrby(self, key: Any = None, field: Any = None, amount: Any = None, *more: Any) -> Answer:
+        values, by = self._hash(key), whole(amount)
+        if not values or values is LEAVE or by is None or more or type(field) is not bytes:
+            return LEAVE
+        old = whole(values.get(field, b"0"))
+        if old is None:
+            return LEAVE
+        new = old + by
+        values[field] = b"%d" % new
+        self._changed(key)
+        return new
+
+    # --- sorted sets
+
+    def zscore(self, key: Any = None, member: Any = None, *more: Any) -> Answer:
+        zset = self._value(key, ZSet)
+        if zset is LEAVE or more or type(member) is not bytes:
+            return LEAVE
+        score = None if zset is None else zset._bylex.get(member)
+        if score is None:
+            return NIL
+        return b"%d" % score if -EXACT < score < EXACT and score == int(score) else b"%.17g" % score
+
+    def zadd(self, key: Any = None, score: Any = None, member: Any = None, *more: Any) -> Answer:
+        zset, number = self._value(key, ZSet), whole(score)
+        if zset is LEAVE or more or number is None or type(member) is not bytes:
+            return LEAVE
+        if zset is None:
+            self._put(key, zset := ZSet())
+        before = len(zset._bylex)
+        if zset.add(member, float(number)):
+            self._changed(key)
+        return len(zset._bylex) - before
+
+    def zrem(self, key: Any = None, member: Any = None, *more: Any) -> Answer:
+        zset = self._value(key, ZSet)
+        if zset is LEAVE or more or type(member) is not bytes:
+            return LEAVE
+        if zset is None or member not in zset._bylex:
+            return 0
+        zset.discard(member)
+        self._changed(key, zset._bylex)
+        return 1
+
+    def zrange(self, key: Any = None, start: Any = None, stop: Any = None, *more: Any) -> Items:
+        zset, first, last = self._value(key, ZSet), whole(start), whole(stop)
+        if (
+            zset is LEAVE
+            or more
+            or first is None
+            or last is None
+            or first < 0
+            or not 0 <= last < first + MANY
+        ):
+            return self._small(zset, first, last) if not more else LEFT
+        return () if zset is None else tuple([m for _, m in zset._byscore.islice(first, last + 1)])
+
+    def _small(self, zset: Any, first: int | None, last: int | None) -> Items:
+        """A page with more room than there are members."""
+        if first is None or last is None or first < 0 or last < 0 or zset is LEAVE:
+            return LEFT
+        if zset is None:
+            return ()
+        if len(zset._bylex) > MANY:
+            return LEFT
+        return tuple([m for _, m in zset._byscore.islice(first, last + 1)])
+
+    # --- sets and lists
+
+    def scard(self, key: Any = None, *more: Any) -> Answer:
+        found = self._set(key)
+        return LEAVE if found is LEAVE or more else 0 if found is None else len(found._values)
+
+    def sadd(self, key: Any = None, *members: Any) -> Answer:
+        found = self._set(key)
+        if found is LEAVE or not members or not all_bytes(members):
+            return LEAVE
+        if found is None:
+            self._put(key, found := ExpiringMembersSet())
+        before = len(found._values)
+        found.update(members)
+        self._changed(key)
+        return len(found._values) - before
+
+    def srem(self, key: Any = None, *members: Any) -> Answer:
+        found = self._set(key)
+        if found is LEAVE or not members or not all_bytes(members):
+            return LEAVE
+        if found is None:
+            return 0
+        before = len(found._values)
+        for member in members:
+            found.discard(member)
+        gone = before - len(found._values)
+        if gone:
+            self._changed(key, found._values)
+        return gone
+
+    def rpush(self, key: Any = None, *values: Any) -> Answer:
+        found = self._value(key, list)
+        if found is LEAVE or not values or not all_bytes(values):
+            return LEAVE
+        if found is None:
+            self._put(key, found := [])
+        found.extend(values)
+        self._changed(key)
+        return len(found)
+
+    def ltrim(self, key: Any = None, start: Any = None, stop: Any = None, *more: Any) -> Answer:
+        found, first, last = self._value(key, list), whole(start), whole(stop)
+        if found is LEAVE or more or first is None or last is None:
+            return LEAVE
+        if found is not None:
+            self.db._dict[key].value = found = found[first : None if last == -1 else last + 1]
+            self._changed(key, found)
+        return NIL
+
+    # --- any key
+
+    def exists(self, key: Any = None, *more: Any) -> Answer:
+        return LEAVE if more or type(key) is not bytes else int(self.db.get(key) is not None)
+
+    def get(self, key: Any = None, *more: Any) -> Answer:
+        value = self._value(key, bytes)
+        return LEAVE if more else NIL if value is None else value
+
+    def set(self, key: Any = None, value: Any = None, *more: Any) -> Answer:
+        item = self.db.get(key)
+        if item is None or type(item.value) is not bytes or more or type(value) is not bytes:
+            return LEAVE
+        if item.expireat is not None:
+            return LEAVE
+        item.value = value
+        self._changed(key)
+        return NIL
+
+    def _expire(self, key: Any, at: float) -> Answer:
+        item = self.db.get(key)
+        if item is None:
+            return 0 if type(key) is bytes else LEAVE
+        item.expireat = at
+        self.db.schedule_expiry(key, at)
+        self._changed(key)
+        return 1
+
+    def expire(self, key: Any = None, seconds: Any = None, *more: Any) -> Answer:
+        n = whole(seconds)
+        return LEAVE if n is None or more else self._expire(key, self.db.time + n)
+
+    def pexpire(self, key: Any = None, ms: Any = None, *more: Any) -> Answer:
+        n = whole(ms)
+        return LEAVE if n is None or more else self._expire(key, self.db.time + n / 1000.0)
+
+    def pexpireat(self, key: Any = None, ms: Any = None, *more: Any) -> Answer:
+        n = whole(ms)
+        return LEAVE if n is None or more else self._expire(key, n / 1000.0)
+
+    def persist(self, key: Any = None, *more: Any) -> Answer:
+        item = self.db.get(key)
+        if more or (item is None and type(key) is not bytes):
+            return LEAVE
+        if item is None or item.expireat is None:
+            return 0
+        item.expireat = None
+        self._changed(key)
+        return 1
+
+    # --- streams and time
+
+    def xadd(self, key: Any = None, id: Any = None, *fields: Any) -> Answer:
+        stream = self._value(key, XStream)
+        if stream is None or stream is LEAVE or id != b"*" or not fields or len(fields) % 2:
+            return LEAVE
+        words = words_of(fields)
+        if words is None or (entry := stream.next_id(None)) is None:
+            return LEAVE
+        stream.add(words, entry)
+        self._changed(key)
+        encoded: bytes = entry.encode()
+        return encoded
+
+    def time(self, *more: Any) -> Items:
+        seconds, us = divmod(round(now() * 1_000_000), 1_000_000)
+        return LEFT if more else (b"%d" % seconds, b"%d" % us)
 
 
-def _hash(db: MendedDatabase, key: bytes) -> Any:
-    """The hash's own dict; None: no such key; LEAVE: not a plain hash."""
+VALUES = ("hget", "hexists", "hset", "hincrby", "zscore", "zadd", "zrem", "scard", "sadd", "srem", "rpush", "exists",
+          "get", "expire", "pexpire", "pexpireat", "persist", "xadd")  # fmt: skip
+LISTS = ("hmget", "zrange", "time")
+STATUSES = ("set", "ltrim")  # OK, when the shortcut answers NIL
+
+
+def hgetall(db: MendedDatabase, key: bytes) -> list[bytes] | None:
+    """The answer to a client; None to leave it to fakeredis."""
     item = db.get(key)
     if item is None:
+        return []
+    if type(item.value) is not Hash or item.value._expiry_heap:
         return None
-    value = item.value
-    return value._values if type(value) is Hash and not value._expiry_heap else LEAVE
-
-
-def _zset(db: MendedDatabase, key: bytes) -> Any:
-    item = db.get(key)
-    return None if item is None else item.value if type(item.value) is ZSet else LEAVE
-
-
-def hget(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 2 or (values := _hash(db, w[0])) is LEAVE:
-        return LEAVE
-    return None if values is None else values.get(w[1])
-
-
-def hmget(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) < 2 or (values := _hash(db, w[0])) is LEAVE:
-        return LEAVE
-    return [None] * (len(w) - 1) if values is None else [values.get(field) for field in w[1:]]
-
-
-def hset(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) < 3 or not len(w) % 2 or not (values := _hash(db, w[0])) or values is LEAVE:
-        return LEAVE
-    before = len(values)
-    values.update(zip(w[1::2], w[2::2], strict=True))
-    db.notify_watch(w[0])
-    return len(values) - before
-
-
-def hincrby(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 3 or not (values := _hash(db, w[0])) or values is LEAVE:
-        return LEAVE
-    old = values.get(w[1], b"0")
-    if len(old) > 17 or len(w[2]) > 17 or not old.lstrip(b"-").isdigit() or not w[2].lstrip(b"-").isdigit():
-        return LEAVE
-    new = int(old) + int(w[2])
-    values[w[1]] = b"%d" % new
-    db.notify_watch(w[0])
-    return new
-
-
-def zscore(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 2 or (zset := _zset(db, w[0])) is LEAVE:
-        return LEAVE
-    score = None if zset is None else zset.get(w[1])
-    return None if score is None else Float.encode(score, humanfriendly=False)
-
-
-def zadd(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 3 or not w[1].isdigit() or not (zset := _zset(db, w[0])) or zset is LEAVE:
-        return LEAVE
-    before = len(zset)
-    if zset.add(w[2], float(w[1])):
-        db.notify_watch(w[0])
-    return len(zset) - before
-
-
-def zrem(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 2 or (zset := _zset(db, w[0])) is LEAVE:
-        return LEAVE
-    if zset is None or w[1] not in zset:
-        return 0
-    if len(zset) == 1:
-        return LEAVE  # an empty key must go
-    zset.discard(w[1])
-    db.notify_watch(w[0])
-    return 1
-
-
-def zrange(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 3 or not w[1].isdigit() or not w[2].isdigit() or (zset := _zset(db, w[0])) is LEAVE:
-        return LEAVE
-    return [] if zset is None else [member for _, member in zset.islice_score(int(w[1]), int(w[2]) + 1)]
-
-
-def exists(db: MendedDatabase, w: list[bytes]) -> Any:
-    return int(db.get(w[0]) is not None) if len(w) == 1 else LEAVE
-
-
-def get(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 1:
-        return LEAVE
-    item = db.get(w[0])
-    return None if item is None else item.value if type(item.value) is bytes else LEAVE
-
-
-def put(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 2:
-        return LEAVE
-    item = db.get(w[0])
-    if item is None or type(item.value) is not bytes or item.expireat is not None:
-        return LEAVE
-    item.value = w[1]
-    db.notify_watch(w[0])
-    return OK
-
-
-def persist(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) != 1:
-        return LEAVE
-    item = db.get(w[0])
-    return 0 if item is None or item.expireat is None else LEAVE
-
-
-def xadd(db: MendedDatabase, w: list[bytes]) -> Any:
-    if len(w) < 4 or len(w) % 2 or w[1] != b"*":
-        return LEAVE
-    item = db.get(w[0])
-    if item is None or type(item.value) is not XStream or (entry := item.value.next_id(None)) is None:
-        return LEAVE
-    item.value.add(w[2:], entry)
-    db.notify_watch(w[0])
-    return entry.encode()
-
-
-def clock(db: MendedDatabase, w: list[bytes]) -> Any:
-    if w:
-        return LEAVE
-    seconds, us = divmod(round(now() * 1_000_000), 1_000_000)
-    return [b"%d" % seconds, b"%d" % us]
-
-
-SHORTCUTS: dict[Any, Callable[[MendedDatabase, list[bytes]], Any]] = {
-    b"HGET": hget, b"HMGET": hmget, b"ZSCORE": zscore, b"ZRANGE": zrange, b"EXISTS": exists, b"GET": get,
-    b"TIME": clock, b"HSET": hset, b"HINCRBY": hincrby, b"ZADD": zadd, b"ZREM": zrem,
-    b"SET": put, b"PERSIST": persist, b"XADD": xadd,
-}  # fmt: skip
+    return list(chain.from_iterable(item.value._values.items()))

@@ -45,6 +45,7 @@ from .verbs import Verbs
 T = TypeVar("T")
 
 CLIENT, OBSERVER = "client", "observer"
+TICK = 1e-6  # seconds: all times of the world are whole ones
 
 
 class Simulation(Verbs):
@@ -88,6 +89,7 @@ class Simulation(Verbs):
         self._lives: dict[str, Life | Guest] = {}
         self._all_lives: list[Life | Guest] = []
         self._programs: dict[str, Program] = {}
+        self._unrecorded: set[str] = set()
         self._journals: list[dict[str, Any]] = []
         self._inbox: deque[tuple[str, str, dict[str, Any], str]] = deque()
         self.faults: list[dict[str, Any]] = []
@@ -171,14 +173,17 @@ class Simulation(Verbs):
 
     def process(self, generator: Generator[Any, Any, Any]) -> simpy.Process:
         """Start a native SimPy process beside the instances."""
+        self._unrecorded.add("process")
         return self.env.process(generator)
 
     def call(self, use: Callable[[Scheduler], Awaitable[T]]) -> T:
         """`await use(app)` in the world, with an `app` on a machine of its own: time goes on until it is done."""
+        self._unrecorded.add("call")
         return self.loop.run(self._client_node.create_task(self._use(use)))  # type: ignore[return-value]
 
     def start_call(self, use: Callable[[Scheduler], Awaitable[Any]]) -> None:
         """`call` without waiting for it; what it raises is one of `loop.troubles`."""
+        self._unrecorded.add("call")
         self._client_node.create_task(self._use(use))
 
     async def _use(self, use: Callable[[Scheduler], Awaitable[T]]) -> T:
@@ -197,6 +202,7 @@ class Simulation(Verbs):
 
     def node(self, name: str, order: float = 0) -> Node:
         """A new machine of your own."""
+        self._unrecorded.add("node")
         return Node(self.loop, name, order)
 
     def guest(self, name: str, program: Program) -> None:
@@ -206,6 +212,7 @@ class Simulation(Verbs):
         if name in self._lives or self.server_named(name) is not None or name in ("leader", "all", CLIENT):
             raise ConfigError(f"{name!r} is taken: a guest needs a name of its own")
         self._programs[name] = program
+        self._unrecorded.add("guest")
         self.start_life(name)
 
     def start_life(self, name: str) -> None:
@@ -267,6 +274,11 @@ class Simulation(Verbs):
         self.loop.call_soon_threadsafe(self._empty_inbox)
 
     def _empty_inbox(self) -> None:
+        """At the start of the next microsecond: at this one things have happened already, before which a replay, which
+        has nothing but the time, would do it."""
+        self.loop.call_at(self.time + TICK, self._perform_pressed, context=self.loop._outside_context)
+
+    def _perform_pressed(self) -> None:
         while self._inbox:
             try:
                 self.perform(*self._inbox.popleft())
@@ -290,10 +302,19 @@ class Simulation(Verbs):
         Raises an ExceptionGroup of what went wrong inside and nobody caught: a defect, not a fault.
         """
         if until is not None:
-            with self.sayings.heard():
-                self.loop.run(until=until)
+            self.advance(until)
         self.check_troubles()
         return self.recording()
+
+    def advance(self, until: float) -> None:
+        """`run` without a recording and without looking for troubles, for whoever goes on in small steps."""
+        with self.sayings.heard():
+            self.loop.run(until=until)
+
+    def peek(self, question: Callable[[Scheduler], Coroutine[Any, Any, T]]) -> T:
+        """`await question(app)` at once: no message, no time, whatever is broken. Only for reading, and only
+        what a single look answers (`app.instances()`, `app.history()`)."""
+        return self._ask(question(self._observer))
 
     def check_troubles(self) -> None:
         """Raise what nobody caught, and what an instance itself says should not happen."""
@@ -346,6 +367,7 @@ class Simulation(Verbs):
             "epoch": EPOCH,
             "handlers": list(self.handlers),
             "ran": self.time,
+            "unrecorded": sorted(self._unrecorded),  # code of the user's own, which no recording can run again
         }
 
     def close(self) -> None:
