@@ -49,6 +49,7 @@ class _Watch:
     def __init__(self, find: Finder, facts: Facts) -> None:
         self.find, self.facts = find, facts
         self.token: dict[str, int | None] = {}  # execution -> token that may commit
+        self.holder: dict[str, str | None] = {}  # execution -> instance that was given it
         self.taken: set[str] = set()  # executions that had a token revoked
         self.lock: dict[str, tuple[int | None, bool]] = {}  # lock -> token, whether somebody held it before
         self.until: dict[str, int] = {}
@@ -68,6 +69,7 @@ class _Watch:
         )  # a stream read from its middle says nothing about earlier tokens
         for key, x in (snap.get("executions") or {}).items():
             self.token[key] = x.get("token") if x["state"] == "RUNNING" else None
+            self.holder[key] = x.get("instance")
         for name, held in (snap.get("locks") or {}).items():
             self.lock[name], self.until[name] = (held["token"], False), held["until"]
         for name, inst in (snap.get("instances") or {}).items():
@@ -87,7 +89,7 @@ class _Watch:
             self._locked(e, at)
         self._member(e, at)
         if e.kind == Kind.RUNNING and e.execution:
-            self.token[e.execution] = e.token
+            self.token[e.execution], self.holder[e.execution] = e.token, e.instance
         elif e.kind in _REVOKES and e.execution:
             if self.token.get(e.execution) is not None:
                 self.taken.add(e.execution)
@@ -106,6 +108,9 @@ class _Watch:
         if e.token != current:
             now = "no token was current" if current is None else f"current was {self.facts.rank(current)}"
             self._stale(e, at, f"token {self.facts.rank(e.token)} of {execution}", now)
+        elif e.instance and (self.holder.get(execution) or e.instance) != e.instance:
+            # What the server writes is the current token, whoever sent what.
+            self._stale(e, at, f"the token of {self.holder[execution]} of {execution}", "it was not its own")
 
     def _locked(self, e: Event, at: int) -> None:
         name = str(e.data.get("lock"))

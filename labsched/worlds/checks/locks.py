@@ -39,12 +39,14 @@ def _grants(find: Finder, facts: Facts) -> None:
             continue
         find.tested += 1
         again = before.released is not None and hold.execution and hold.execution == before.execution
-        if hold.granted < before.free and not again:
+        # Whatever its release says: the run of a task cannot give `at_least_for` back, only a grant nobody used can.
+        free = max(before.free, before.least) if before.execution else before.free
+        if hold.granted < free and not again:
             find.found(
                 hold.granted,
                 f"lock {hold.lock!r} was granted to {hold.owner} ({facts.rank(hold.token)}) at "
                 f"{facts.clock(hold.granted)} while {before.owner} ({facts.rank(before.token)}) held it until "
-                f"{facts.clock(before.free)}",
+                f"{facts.clock(free)}",
                 before.event,
                 hold.event,
             )

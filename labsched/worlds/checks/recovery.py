@@ -78,7 +78,7 @@ def _judge(find: Finder, rec: Recording, silence: Silence, held: list[Try]) -> i
 
 
 def silences(rec: Recording) -> Iterator[Silence]:
-    """Every life that stopped renewing, once each."""
+    """Every life that stopped renewing. One that was superseded may have been silent for long before: then twice."""
     health = rec.health
     for life in rec.facts.lives:
         faults = [s for s in health.down if s.target == life.name and s.kind != "lost" and _within(s, life)]
@@ -86,19 +86,23 @@ def silences(rec: Recording) -> Iterator[Silence]:
             since = min(
                 [
                     health.renewed(life),
-                    *(s.start for s in faults if s.end is None or s.end >= (life.ended or 0)),
+                    *(
+                        s.start
+                        for s in faults
+                        if _silences(s) and (s.end is None or s.end >= (life.ended or 0))
+                    ),
                 ]
             )
             yield Silence(life, since, "last renewed its lease")
-        elif life.how == "superseded" and life.ended is not None:
+            continue
+        if life.how == "superseded" and life.ended is not None:
             yield Silence(life, life.ended, "was superseded", at_once=True)
-        elif life.how == "":
+        if life.how != "left":
             for span in faults:
-                # A pause or cut shorter than the lease, or one that only loses replies, need not end it.
-                lasted = (
-                    span.end is None or span.end - span.start > health.lease(life) + health.timing.allowance
-                )
-                if lasted and span.kind in ("kill", "pause", "partition") and _cuts_requests(span):
+                # A pause or cut shorter than the lease need not end it.
+                ends = [end for end in (span.end, life.ended) if end is not None]
+                least = span.start + health.lease(life) + health.timing.allowance
+                if _silences(span) and min(ends, default=least + 1) > least:
                     yield Silence(life, span.start, f"was hit by a {span.kind}")
                     break
 
@@ -107,8 +111,10 @@ def _within(span: Span, life: Life) -> bool:
     return life.joined <= span.start and (life.ended is None or span.start <= life.ended)
 
 
-def _cuts_requests(span: Span) -> bool:
-    return span.fault.get("direction") in (None, "both", "requests")
+def _silences(span: Span) -> bool:
+    """No renewal gets through. A slow or lossy link lets some pass, and a few lost requests end by themselves."""
+    cuts_requests = span.fault.get("direction") in (None, "both", "requests")
+    return span.kind in ("kill", "pause", "partition") and cuts_requests
 
 
 def _held(tried: Try, silence: Silence) -> bool:

@@ -27,6 +27,7 @@ class _Journal(msgspec.Struct):
     life: Life | None
     entries: list[Entry]
     stops: dict[Any, Entry]  # by execution and by token
+    awake: list[float]  # when its loop wrote something, from here to the journal's end
     lasts: float  # from sending a renewal to the deadline: lease - lease_margin
     slack: float
     grace: float
@@ -45,8 +46,8 @@ class _Term(msgspec.Struct):
 
 def lease_loss_is_told(rec: Recording) -> CheckResult:
     """Once `sent of the last proved renewal + lease - lease_margin` passed without another proof, the journal
-    says `lease-lost`, not later, and every attempt that was told is `stopped` within `cancel_grace`; one that blocked
-    the loop may end by itself.
+    says `lease-lost`, not later, and every attempt that was told is `stopped` within `cancel_grace`, or of when the
+    loop ran again that a body had blocked.
 
     An instance that a fault paused may be late by that pause; of one that was killed, or whose journal simply
     ends, nothing is demanded. Tested: deadlines that passed.
@@ -102,7 +103,7 @@ def _stopped(
     find: Finder, rec: Recording, journal: _Journal, told: Entry, over: set[tuple[str | None, str | None]]
 ) -> int:
     """Judges the bodies that were told; returns how many went on nevertheless."""
-    limit = float(told["mono"]) + journal.grace + journal.slack + journal.pause
+    limit = _heard(journal, told) + journal.grace + journal.slack + journal.pause
     ignored, at = 0, _wall(rec, journal)
     for key in told.get("running") or ():
         end = journal.stops.get(key)
@@ -111,19 +112,19 @@ def _stopped(
                 find.found(at, f"{journal.name} told {key} that its lease was lost and never stopped it")
         elif end["how"] == "ignored":
             ignored += 1
-        elif end["mono"] > limit and not (end["how"] == "ended" and _was_blocked(journal, end)):
+        elif end["mono"] > limit:
             late = end["mono"] - told["mono"]
             find.found(at, f"{journal.name} stopped {key} only {late:.3f} s after its lease was lost")
     return ignored
 
 
-def _was_blocked(journal: _Journal, end: Entry) -> bool:
-    """Whether a body that ended by itself had kept the loop busy until then: the loop hears of the loss at once."""
-    reach = journal.grace + journal.slack + journal.pause
-    return any(
-        e["kind"] == "lease-lost" and e.get("by") == "loop" and 0 <= e["mono"] - end["mono"] <= reach
-        for e in journal.entries
-    )
+def _heard(journal: _Journal, told: Entry) -> float:
+    """When the loop can first have cancelled anything. While a body blocks it nothing can be stopped, and only the
+    alarm's thread tells; what the loop writes shows that it runs again, and it hears of the loss at once."""
+    mono, reach = float(told["mono"]), journal.grace + journal.slack + journal.pause
+    awake = min((t for t in journal.awake if t >= mono), default=mono)
+    loop = [float(e["mono"]) for e in journal.entries if e["kind"] == "lease-lost" and e.get("by") == "loop"]
+    return awake if any(0 <= t - awake <= reach for t in loop) else mono
 
 
 def _wall(rec: Recording, journal: _Journal) -> int:
@@ -149,13 +150,16 @@ def _journal(rec: Recording, name: str, entries: list[Entry], start: int, end: i
     own = [e for i, e in enumerate(entries) if _belongs(e, incarnation, start <= i < end)]
     life = next((x for x in rec.facts.lives if (x.name, x.incarnation) == (name, incarnation)), None)
     margin = float(joined.get("lease_margin") or 0)
-    stopped = [e for e in entries[start:] if e["kind"] == "stopped"]
+    # An execution may come back to a later process of that name, and be stopped there.
+    others = {t.token for t in rec.facts.tries if t.instance == name and t.incarnation != incarnation}
+    stopped = [e for e in entries[start:] if e["kind"] == "stopped" and e.get("token") not in others]
     return _Journal(
         name,
         life,
         own,
-        # The first stop counts: the same execution may come back to a later incarnation, and be stopped again.
+        # The first stop counts.
         {key: e for e in reversed(stopped) for key in (e.get("execution"), e.get("token"))},
+        [float(e["mono"]) for e in entries[start:] if e.get("by") != "alarm"],
         lasts=joined["lease"] - margin,
         slack=min(rec.health.timing.allowance / 1000, margin / 2),
         grace=float(joined.get("cancel_grace") or 0),
