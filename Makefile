@@ -3,13 +3,17 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.labsched-ready
+# What most people need; `dask` and `browser` are large and only tests ask for them.
+EXTRAS ?= lab,test,dev
+# Processes that share the tests; more than the cores makes the tests on real clusters wait for each other.
+WORKERS ?= 2
 
 # Executed, not only looked for: version managers leave names on the PATH that run nothing.
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 FIND_PYTHON = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	if "$$p" -c '$(SUITABLE)' >/dev/null 2>&1; then echo "$$p"; break; fi; done
 
-.PHONY: help .venv demo test test-all lint lab notebooks clean
+.PHONY: help .venv demo test test-all lint lab notebooks sweeps clean
 
 help:
 	@echo "make demo        three processes share work, the leader is killed, they carry on"
@@ -18,6 +22,7 @@ help:
 	@echo "make lint        ruff, mypy, import contracts"
 	@echo "make lab         JupyterLab on the notebooks"
 	@echo "make notebooks   run every notebook and store what changed"
+	@echo "make sweeps      1000 seeds of chaos in the simulated world (SEEDS=...)"
 	@echo "make .venv       only install (PYTHON=... picks the interpreter)"
 	@echo "make clean       remove caches and build products; keeps .venv"
 
@@ -35,17 +40,17 @@ $(READY): constraints.txt pyproject.toml
 		"$$python" -m venv --clear .venv; \
 	fi
 	@echo "Installing the pinned packages into .venv (a minute or two, once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[all]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: .venv
 	@$(BIN)/labsched demo
 
 test: .venv
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 test-all: .venv
-	@$(BIN)/python -m pytest -q --chaos-seconds=600
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --chaos-seconds=600
 
 lint: .venv
 	@$(BIN)/ruff check .
@@ -58,6 +63,9 @@ lab: .venv
 
 notebooks: .venv
 	@$(BIN)/python -m labsched.lab.rerun notebooks/*.ipynb
+
+sweeps: .venv
+	@$(BIN)/labsched sim swarm --seeds $(or $(SEEDS),1000) --save labsched-sweep
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

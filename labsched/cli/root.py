@@ -29,10 +29,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "preview": "listing", "forecast": "listing", "why": "look",
     },
     "Steer": {
-        "trigger": "trigger", "pause": "steer", "resume": "steer", "cancel": "steer", "requeue": "steer",
-        "backfill": "trigger", "drain": "steer",
+        "trigger": "trigger", "pause": "steer", "resume": "steer", "disable": "steer", "cancel": "steer",
+        "requeue": "steer", "backfill": "trigger", "drain": "steer",
     },
-    "Judge": {"doctor": "doctor", "check": "check"},
+    "Judge": {"doctor": "doctor", "check": "check", "sim": "sim", "fidelity": "fidelity"},
 }  # fmt: skip
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
 

@@ -67,6 +67,7 @@ class Cluster:
         self._data_dir = None if data_dir is None else Path(data_dir).expanduser().absolute()
         self._host = host or Host()
         self._members: dict[str, Member] = {}
+        self._cut: set[str] = set()  # names whose link is cut
         self._leave = contextlib.AsyncExitStack()
         self._snapshot: dict[str, Any] = {}
 
@@ -170,12 +171,13 @@ class Cluster:
 
     async def _missing(self) -> str:
         """What `ready` still waits for, or an empty text."""
-        found = {info.pid: info for info in await self.app.instances()}
+        # One whose lease is over is listed until somebody recovers it, but does nothing for the cluster.
+        found = {info.pid: info for info in await self.app.instances() if info.state != "EXPIRED"}
         # A paused member can neither join nor act as the leader that it may still be on paper.
         pids = {name: pid for name, pid in self.pids.items() if not self._members[name].paused}
         absent = [name for name, pid in pids.items() if pid not in found]
         if absent:
-            return f"{', '.join(absent)} did not join"
+            return f"{', '.join(absent)} did not join or has lost its lease"
         leads = any(found[pid].leader for pid in pids.values() if pid in found)
         return "" if leads or not self.settings.leader_election or not pids else "nobody leads"
 

@@ -33,7 +33,7 @@ class ProcessCluster(Cluster):
     are those given here.
 
     Every verb takes a name or "leader", whoever leads then, and is noted in `faults`. ConfigError, in one
-    line, for a name that does not exist or a process that is not there.
+    line, for what cannot be done: an unknown name, no process, a resume or heal of what is neither paused nor cut.
     """
 
     async def kill(self, name: str) -> None:
@@ -56,6 +56,8 @@ class ProcessCluster(Cluster):
     async def resume(self, name: str) -> None:
         """SIGCONT: it goes on where it was, not knowing."""
         member = await self._find(name)
+        if not member.paused:
+            raise ConfigError(f"instance {member.name} is not paused")
         self._note("resume", member.name)
         member.signal(signal.SIGCONT, group=True)
         member.paused = False
@@ -79,13 +81,17 @@ class ProcessCluster(Cluster):
         self._need_link(member)
         self._note("partition", member.name, direction=direction)
         self._links.cut(member.name, direction)
+        self._cut.add(member.name)
 
     async def heal(self, name: str) -> None:
         """Mend its link; what was on its way arrives now."""
         member = await self._find(name, alive=False)
         self._need_link(member)
+        if member.name not in self._cut:
+            raise ConfigError(f"the link of instance {member.name} is not cut")
         self._note("heal", member.name)
         self._links.heal(member.name)
+        self._cut.discard(member.name)
 
     async def restart(self, name: str) -> None:
         """A new process under that name, a new incarnation; a living one is killed first. Does not wait."""

@@ -12,6 +12,7 @@ import hashlib
 import os
 import tempfile
 import zlib
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +32,8 @@ from .messages import Message
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..app import Scheduler
 
 FORMAT = "labsched-recording"
 FORMAT_VERSION = 1
@@ -76,16 +79,29 @@ class Recording(msgspec.Struct, kw_only=True, dict=True, rename=_IN_THE_FILE):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one JSON file, gzipped when the name ends in `.gz`. A reader sees the old file or the whole new one."""
         target = Path(path)
-        body = msgspec.json.encode({"format": FORMAT, "version": FORMAT_VERSION, "recording": self})
-        if target.name.endswith(".gz"):
-            body = gzip.compress(body, mtime=0)  # the same recording gives the same bytes
-        _write(target, body)
+        _write(target, packed(self, gzipped=target.name.endswith(".gz")))
+
+    def replay(self, app: Scheduler | None = None) -> Recording:
+        """The same run again, from its seed, options and faults; the digest must be the same (simulated world only).
+
+        `app` brings the functions of tasks that are neither samples nor the swarm's. ConfigError for a recording that
+        cannot be run again here: of real processes, of other versions, with calls or programs of the user's own.
+        """
+        from .replay import replay
+
+        return replay(self, app)
 
     @cached_property
     def digest(self) -> str:
         """sha256 over what happened: equal for two runs that tell the same story (docs/recording.md)."""
-        ranks, start = self.facts.ranks, round(self.started * 1_000_000)
         told = hashlib.sha256()
+        for line in self.story():
+            told.update(line + b"\n")
+        return told.hexdigest()
+
+    def story(self) -> Iterator[bytes]:
+        """What the digest is made from: a line of JSON per event, without what differs between equal runs."""
+        ranks, start = self.facts.ranks, round(self.started * 1_000_000)
         for e in self.history:
             when = round(e.at * 1000) * 1000 - start
             line = (
@@ -98,8 +114,7 @@ class Recording(msgspec.Struct, kw_only=True, dict=True, rename=_IN_THE_FILE):
                 ranks.get(e.token),
                 ranks.get(e.epoch),
             )
-            told.update(msgspec.json.encode((line, _semantic(e.data)), order="sorted") + b"\n")
-        return told.hexdigest()
+            yield msgspec.json.encode((line, _semantic(e.data)), order="sorted")
 
     @cached_property
     def history_reset(self) -> str:
@@ -170,6 +185,12 @@ class Recording(msgspec.Struct, kw_only=True, dict=True, rename=_IN_THE_FILE):
     def messages(self) -> pd.DataFrame:
         """One row per message between an instance or client and a server; empty in the real world."""
         return _frame(self, "messages")
+
+
+def packed(rec: Recording, *, gzipped: bool) -> bytes:
+    """The bytes of its file."""
+    body = msgspec.json.encode({"format": FORMAT, "version": FORMAT_VERSION, "recording": rec})
+    return gzip.compress(body, mtime=0) if gzipped else body  # the same recording gives the same bytes
 
 
 def load(path: str | os.PathLike[str]) -> Recording:
