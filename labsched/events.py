@@ -12,7 +12,7 @@ from .codec import event as decode_event
 from .errors import ConfigError, EventsGap
 from .mailbox import block_for
 from .model import Event
-from .store import Store, pairs, text
+from .store import Store, pairs, passes, text
 
 PAGE = 1000
 
@@ -134,7 +134,10 @@ class Events:
                     await self._check_place(at)
                     doubtful = False
                 reply: Any = await self._blocking.xread({self._key: at}, count=PAGE, block=block)
-            except (rex.ConnectionError, rex.TimeoutError, OSError):
+            except (rex.ConnectionError, rex.TimeoutError, OSError, rex.ResponseError) as error:
+                # UNBLOCKED: the server became a replica; LOADING and the like: it is not there yet.
+                if isinstance(error, rex.ResponseError) and not passes(error):
+                    raise await self._store.translate(error) from None
                 # The server may come back with less history than we saw: look before going on.
                 doubtful = at != "0-0"
                 await self._store.host.clock.sleep(0.2)

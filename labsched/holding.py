@@ -19,6 +19,7 @@ async def around(lock: Lock, keep_alive: bool) -> AsyncIterator[None]:
 
     A block that was out before that end gives the rest back, so that others need not wait for it.
     """
+    lock.assert_held()  # its grant may have been too long on its way
     try:
         async with asyncio.timeout(None) as bell:
             with _told(lock, bell):

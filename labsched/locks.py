@@ -86,6 +86,12 @@ class Lock:
         most = _ms("at_most_for", self.at_most_for if at_most_for is None else at_most_for, least=1)
         if self.over:
             self.assert_held()
+        sooner = self.manager.host.clock.monotonic() + most / 1000
+        if sooner < self._deadline:
+            # The server may shorten it at any moment from here on, whatever becomes of the reply.
+            self._deadline = sooner
+            if self.on_move:
+                self.on_move()
         reply, sent, _ = await self.manager._store.timed(
             "lock_extend", self.name, self.owner, self.token, most
         )

@@ -119,11 +119,28 @@ def script(name: str, trusted: bool = False) -> tuple[str, str]:
     wanted: list[str] = []
     _collect(folder, body, wanted)
     pieces = [(folder / "lib" / f"{piece}.lua").read_text() for piece in wanted]
-    text = "\n".join([*pieces, body])
+    text = "\n".join([*_needed(pieces, body), body])
     head = ["local P = KEYS[1]", _key_builders(text)]
     head += [_type_checks(folder, text, trusted), _legal_tables(text)]
     source = "\n".join([*head, text])
     return source, hashlib.sha1(source.encode()).hexdigest()
+
+
+# At the margin: on one line, or down to the `end` that stands there too.
+_FUNCTION = re.compile(r"^local function (\w+)(?:[^\n]* end|.*?\nend)$\n?", re.MULTILINE | re.DOTALL)
+
+
+def _needed(pieces: list[str], body: str) -> list[str]:
+    """The pieces without the functions that nothing here calls: each costs a closure at every call of the script."""
+    functions = {found[1]: found[0] for piece in pieces for found in _FUNCTION.finditer(piece)}
+    rest = [body, *(_FUNCTION.sub("", piece) for piece in pieces)]
+    used: set[str] = set()
+    while rest:
+        words = set(re.findall(r"\w+", re.sub(r"--.*|'[^'\n]*'", "", rest.pop())))
+        fresh = (words & functions.keys()) - used
+        used |= fresh
+        rest += [functions[name] for name in fresh]
+    return [_FUNCTION.sub(lambda found: found[0] if found[1] in used else "", piece) for piece in pieces]
 
 
 def script_names() -> list[str]:

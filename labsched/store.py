@@ -54,10 +54,10 @@ _UNSUITABLE = (
 
 
 # Refusals that pass by themselves and changed nothing: somebody's long script, a failover under way.
-_PASSING = ("BUSY ", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN")
+_PASSING = ("BUSY ", "UNBLOCKED", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN")
 
 
-def _passes(error: rex.ResponseError) -> bool:
+def passes(error: rex.ResponseError) -> bool:
     said, code = str(error), str(getattr(error, "status_code", None) or "")
     return any(mark.strip() == code or said.startswith(mark) for mark in _PASSING)
 
@@ -142,8 +142,8 @@ class Store:
                     raise asyncio.CancelledError
                 return reply
             except (rex.ConnectionError, rex.TimeoutError, OSError, rex.ResponseError) as error:
-                if isinstance(error, rex.ResponseError) and not _passes(error):
-                    raise await self._translate(error) from None
+                if isinstance(error, rex.ResponseError) and not passes(error):
+                    raise await self.translate(error) from None
                 if isinstance(error, rex.AuthenticationError):
                     raise ServerUnsuitable(f"the server refused to let us in: {error}") from None
                 sent = sent or "connecting" not in str(error)
@@ -156,7 +156,7 @@ class Store:
                 self.on_trouble(f"server unreachable for {spent:.1f} s, trying again: {error}")
                 await clock.sleep(pause)
 
-    async def _translate(self, error: rex.ResponseError) -> Exception:
+    async def translate(self, error: rex.ResponseError) -> Exception:
         said = str(error)
         code = getattr(
             error, "status_code", None

@@ -31,6 +31,7 @@ log = logging.getLogger("labsched")
 
 TROUBLE_PAUSE = 1.0  # seconds before a server that refused is asked again
 TWO_PUMPS = 20  # slots from which a second pump pays
+FULL_PAUSE = 0.2  # seconds before a claim is repeated for which the server saw no free slot
 NOTE_EVERY = 0.5  # seconds between two sendings of one attempt's log lines and progress
 
 
@@ -239,7 +240,12 @@ class Worker:
             # Granted to a former life of ours, whose work others will recover.
             return
         granted = (len(reply) - 4) // 9
-        if granted == want or text(reply[3]) == "1":
+        full = text(reply[3]) == "1"
+        if full and not granted:
+            # It counts more as ours than we know of. A server that lost its last writes has forgotten ends: until
+            # `compare` has told it so, asking again at once gives the same.
+            self._look_again(FULL_PAUSE)
+        elif granted == want or full:
             self._hungry = True
         self._crowded = text(reply[3]) == "2"
         more_at = text(reply[2])

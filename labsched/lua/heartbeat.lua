@@ -3,7 +3,8 @@
 -- KEYS: namespace. ARGV: name, incarnation, lease_ms, how many attempts it runs, then the tokens that it was told are revoked and
 -- has dealt with.
 -- Returns {'ok', now, then lines as its mailbox should have had them, since hints get lost: 'work' when some waits that it
--- could run, 'drain', 'cancel TOKEN', 'revoked TOKEN', and, when it holds more than it says, 'held TOKEN ID' for each} | {'refused', 'heartbeat', why}.
+-- could run, 'lead' when something is overdue that it may dispatch, 'drain', 'cancel TOKEN', 'revoked TOKEN', and, when it holds more than it says, 'held TOKEN ID' for each} | {'refused', 'heartbeat', why}.
+local OVERDUE = 200 -- ms: until then the coordinator may be about to act
 local name, inc = ARGV[1], ARGV[2]
 local lease = redis.call('ZSCORE', k_leases, inc)
 if not lease or tonumber(lease) <= now then
@@ -23,6 +24,19 @@ local function work_waits()
   end
 end
 if work_waits() then tell('work') end
+-- A coordinator that missed its hint sleeps past what is due.
+local function overdue()
+  local scope = redis.call('HGET', k_inst(inc), 'scope') or ''
+  if scope == '' then
+    local leader = redis.call('HMGET', k_leader, 'inc', 'until')
+    if leader[1] and leader[1] ~= inc and tonumber(leader[2]) > now then return false end
+  end
+  for _, key in ipairs({k_due(scope), k_timers}) do
+    local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    if first and tonumber(first) < now - OVERDUE then return true end
+  end
+end
+if overdue() then tell('lead') end
 if redis.call('SCARD', k_held(inc)) > tonumber(ARGV[4]) then
   -- A server that lost its last writes has forgotten ends that it had confirmed.
   for _, id in ipairs(redis.call('SMEMBERS', k_held(inc))) do
