@@ -53,9 +53,7 @@ def test_three_instances_share_the_sample_tasks_and_every_guarantee_that_was_tes
 
 
 def test_the_same_seed_gives_the_same_digest_and_another_seed_another(world):
-    a, b, c = (
-        world(3, seed=s, tasks=TASKS).at(8).kill("leader")._sim.run(until=20).digest for s in (1, 1, 2)
-    )
+    a, b, c = (world(3, seed=s, tasks=TASKS).at(8).kill("leader").run(until=20).digest for s in (1, 1, 2))
     assert a == b != c
 
 
@@ -196,7 +194,7 @@ def test_a_drifting_instance_still_hears_in_time_that_its_lease_is_lost(world):
 
 
 def test_a_restarted_server_keeps_or_loses_its_data_and_the_recording_says_so(world):
-    kept = world(2, seed=2, tasks=TASKS).at(5).restart_server(down=1)._sim.run(until=15)
+    kept = world(2, seed=2, tasks=TASKS).at(5).restart_server(down=1).run(until=15)
     assert kept.check().ok and not kept.history_reset
     sim = world(2, seed=2, tasks=TASKS)
     sim.at(5).restart_server(keep=False)

@@ -11,6 +11,7 @@ from labsched.errors import ConfigError
 from .verbs import Verbs
 
 if TYPE_CHECKING:
+    from ..recording import Recording
     from .simulation import Simulation
 
 
@@ -29,6 +30,10 @@ class Plan(Verbs):
     def at(self, t: float) -> Plan:
         """The same for another time (absolute seconds)."""
         return Plan(self._sim, t)
+
+    def run(self, until: float | None = None) -> Recording:
+        """`Simulation.run`, so that a whole run is one line."""
+        return self._sim.run(until)
 
     def call(self, use: Callable[[Scheduler], Awaitable[Any]]) -> Self:
         """Start `await use(app)` then, on the client's machine."""
