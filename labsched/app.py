@@ -25,7 +25,7 @@ from .client import Client
 from .clock import Host
 from .config import Settings
 from .connect import Opened
-from .definition import define
+from .definition import check_handler, define
 from .errors import ConfigError
 from .handle import check_word, log
 from .instance import Instance
@@ -84,6 +84,7 @@ class Scheduler(Client):
         self, name: str, schedule: Schedule | None, function: Callable[..., Any], options: dict[str, Any]
     ) -> Task:
         """`define`, with what follows from the function and from this process's settings."""
+        check_handler(f"task {name!r}", function)
         coroutine = inspect.iscoroutinefunction(function)
         options.setdefault("runner", "async" if coroutine else "thread")
         options.setdefault("lock_at_most_for", self.settings.lock_at_most_for)

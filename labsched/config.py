@@ -66,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, metaclass=_Refusing):
     sweep_every            seconds between looks for instances and attempts that ended without saying so
     wake_fallback          seconds that a lost wake-up hint costs at most
     drain_timeout          seconds that running bodies get after SIGTERM
-    max_events             events kept (up to a hundred more), and all those of executions that still run
+    max_events             events kept (up to a hundred more), and all since the oldest attempt that runs began
     keep_executions        seconds that an execution is kept after its end
     redis_url              `embedded`, `fake`, or a `redis://`, `rediss://` or `unix://` URL
     request_timeout        seconds until a request without a reply counts as failed

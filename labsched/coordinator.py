@@ -29,6 +29,7 @@ BATCH = 100  # tasks, timers or attempts handled by one call
 FIRES = 500  # slots fired by one call: some 20 ms for which the server does nothing else
 KNOWN = 10_000  # definitions kept decoded
 FORESEE = 0.005  # seconds to the next slot from which there is time to prepare it
+HARD_ENDS = 5  # `sweep_every`s after which a hard end that was not known yet is looked for
 TRIM_EVERY = 60.0  # seconds between two rounds of retention
 
 
@@ -68,7 +69,8 @@ class Coordinator:
         self._wake.set()
 
     def _who(self) -> tuple[str, str, str]:
-        return self._name, self.incarnation, self._election.epoch
+        # With election on an act always carries an epoch: what was forgotten during an `await` is none, and refused.
+        return self._name, self.incarnation, self._election.epoch or ("0" if self._election.enabled else "")
 
     def _server_now(self) -> int:
         return int(self._host.clock.monotonic() * 1000 + self._server_ahead)
@@ -251,10 +253,11 @@ class Coordinator:
         reply = await self._store.call("recover", *self._who(), BATCH)
         if not self._fenced(reply):
             return False
-        # Live leases move on before they end, so this look costs a call per lease, not per second; a new
-        # instance or attempt cannot end sooner than its own lease, which `sweep_every` covers.
+        # Live leases move on before they end, so this look costs a call per lease, not per second. A new attempt may have
+        # a hard end before that.
         wait = float(reply[2]) / 1000 if reply[2] else self._settings.instance_lease
-        self._sweep_at = self._host.clock.monotonic() + min(wait, self._settings.instance_lease) + 0.001
+        most = min(self._settings.instance_lease, HARD_ENDS * self._settings.sweep_every)
+        self._sweep_at = self._host.clock.monotonic() + min(wait, most) + 0.001
         return True
 
     async def _trim(self) -> bool:
@@ -262,7 +265,7 @@ class Coordinator:
         reply = await self._store.call("trim", *self._who(), age, self._settings.max_events, 1000)
         if not self._fenced(reply):
             return False
-        more = int(reply[1]) + int(reply[2]) > 0 or text(reply[3]) == "1"
+        more = int(reply[1]) + int(reply[2]) > 0
         self._trim_at = self._host.clock.monotonic() + (0.05 if more else TRIM_EVERY)
         return True
 

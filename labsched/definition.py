@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -54,6 +55,22 @@ def define(name: str, schedule: Schedule | None, **options: Any) -> Task:
     task = Task(name=name, schedule=schedule, **{"handler": name, **checked})
     _check_relations(what, task)
     return task
+
+
+def check_handler(what: str, function: Any) -> None:
+    """ConfigError for what cannot be called with `ctx`. What tells no signature (some builtins) is believed."""
+    if not callable(function):
+        raise ConfigError(f"{what}: its handler is {function!r}, allowed is a function that takes ctx")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind_partial(None)
+    except TypeError:
+        raise ConfigError(
+            f"{what}: its handler takes {signature}, but it is called with ctx, and the payload as keywords"
+        ) from None
 
 
 def _check(what: str, key: str, value: Any) -> Any:

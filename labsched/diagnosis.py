@@ -29,11 +29,7 @@ async def why(registry: Registry, x: Execution, now: int) -> list[Reason]:
         return _why_ended(x)
     info, instances = await registry.task(x.task), await _alive(registry)
     if x.state is State.RUNNING:
-        since = show((now - (x.started or now)) / 1000)
-        found = [_say("running", f"runs on {x.instance} as attempt {x.attempt} since {since}", x.started)]
-        if x.cancel_requested:
-            found.append(_say("cancel-requested", "was asked to stop and has not ended yet"))
-        return found
+        return await _why_running(registry, x, instances, now)
     if x.state is State.RETRYING:
         outcome = x.attempts[-1] if x.attempts else None
         what = (
@@ -50,6 +46,31 @@ async def why(registry: Registry, x: Execution, now: int) -> list[Reason]:
 
 async def _alive(registry: Registry) -> list[InstanceInfo]:
     return [i for i in await registry.instances() if i.state != "EXPIRED"]
+
+
+async def _unled(registry: Registry, alive: list[InstanceInfo]) -> bool:
+    """Whether slots and lost work have nobody to see to them: none leads, and all were told to elect a leader."""
+    if any(i.leader for i in alive):
+        return False
+    return all([await registry.elects(i) for i in alive])
+
+
+async def _why_running(registry: Registry, x: Execution, alive: list[InstanceInfo], now: int) -> list[Reason]:
+    since = f"as attempt {x.attempt} since {show((now - (x.started or now)) / 1000)}"
+    if any(i.name == x.instance for i in alive):
+        found = [_say("running", f"runs on {x.instance} {since}", x.started)]
+    else:
+        if not alive:
+            then = "no instance is alive to recover it"
+        elif await _unled(registry, alive):
+            then = "nobody leads, so nobody recovers it yet"
+        else:
+            then = "a leader is about to recover it"
+        lost = f"was begun on {x.instance} {since}, whose lease is over (EXPIRED): {then}"
+        found = [_say("expired", lost, x.started)]
+    if x.cancel_requested:
+        found.append(_say("cancel-requested", "was asked to stop and has not ended yet"))
+    return found
 
 
 def _why_ended(x: Execution) -> list[Reason]:
@@ -165,8 +186,8 @@ async def _why_not_now(registry: Registry, info: TaskInfo, now: int) -> list[Rea
     found = []
     if not instances:
         found.append(_say("no-instance", "no instance is alive"))
-    elif not any(i.leader for i in instances):
-        found.append(_say("no-leader", "nobody leads (unless election is off)"))
+    elif await _unled(registry, instances):
+        found.append(_say("no-leader", "nobody leads, so no slot is dispatched"))
     waiting = await registry.executions(task.name, State.READY, 1, None)
     if waiting:
         return [*found, _say("ready", f"{waiting[0].id} waits"), *await why(registry, waiting[0], now)]

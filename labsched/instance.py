@@ -15,7 +15,7 @@ from .clock import Host
 from .config import Settings
 from .coordinator import Coordinator
 from .election import Election
-from .errors import LabschedError, StaleIncarnation
+from .errors import LabschedError, ServerUnsuitable, StaleIncarnation
 from .mailbox import Listen, Mailbox
 from .membership import Membership
 from .runners import Registered, Runner
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("labsched")
 
 Log = Callable[[str], None]
+CALM = 3.0  # seconds beyond a request's time limit without trouble, after which it counts as over
 LAST_WORDS = 5.0  # seconds beyond the drain timeout for telling the server
 
 
@@ -74,6 +75,9 @@ class Instance:
         self.drained = asyncio.Event()
         self.failure: StaleIncarnation | None = None  # why it can never go on
         self._bell: asyncio.Timeout | None = None
+        self._warn, store.on_trouble = store.on_trouble, self._troubled
+        self._trouble_at = 0.0
+        self._calming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Join and begin to work; returns once it is a member."""
@@ -103,11 +107,26 @@ class Instance:
                 return self._fail(error)
             except LabschedError as error:
                 # The server refuses: it is full, read-only, half started.
-                self._log(f"{what}: {error}")
+                self._store.on_trouble(f"{self.name}: {what}: {error}")
             except Exception as error:
                 trace = "".join(traceback.format_exception(error))
                 log.error("%s: %s: this should not happen: %s", self.name, what, trace)
             await self._host.clock.sleep(1.0)
+
+    def _troubled(self, message: str) -> None:
+        """Warn, and see to it that the end of the trouble is told too: whoever reads the log waits for it."""
+        self._warn(message)
+        self._trouble_at = self._host.clock.monotonic()
+        if not self._leaving and (self._calming is None or self._calming.done()):
+            self._calming = asyncio.get_running_loop().create_task(self._until_calm(), name="calm")
+            self._tasks.append(self._calming)
+
+    async def _until_calm(self) -> None:
+        # A request that is on its way may yet fail, so the quiet must outlast it.
+        calm = self._settings.request_timeout + CALM
+        while (left := self._trouble_at + calm - self._host.clock.monotonic()) > 0:
+            await self._host.clock.sleep(left)
+        self._log(f"no more trouble for {calm:g} s")
 
     async def _listen(self, listen: Listen) -> None:
         await self._supervise("mailbox", listen)
@@ -156,7 +175,7 @@ class Instance:
         try:
             await self._app.define()
         except LabschedError as error:
-            self._log(f"definitions: {error}")
+            self._store.on_trouble(f"{self.name}: definitions: {error}")
 
     def _lost(self) -> None:
         self.worker.incarnation = self.coordinator.incarnation = ""
@@ -236,7 +255,7 @@ class Instance:
         await self._stop_coordinating()
         stage("stepped-down")
         if self.membership.incarnation:  # else the name may be another's by now
-            await self._store.call("drain", self.name, self.membership.incarnation)
+            await self._insist(lambda: self._store.call("drain", self.name, self.membership.incarnation))
         stage("claiming-stopped")
         unstarted = [a for a in self.worker.attempts.values() if not a.started]
         for attempt in unstarted:
@@ -244,14 +263,24 @@ class Instance:
         stage("returned")
         await self._finish_bodies(self._settings.drain_timeout)
         stage("bodies-done")
-        await self.membership.leave(len(unstarted))
+        await self._insist(lambda: self.membership.leave(len(unstarted)))
         stage("left")
 
     async def _stop_coordinating(self) -> None:
         for task in self._tasks:
             if task.get_name() in ("coordinator", "leadership"):
                 task.cancel()
-        await self.election.resign()
+        await self._insist(self.election.resign)
+
+    async def _insist(self, say: Callable[[], Awaitable[object]]) -> None:
+        """Say it until the server takes it: one that is full or read-only for a moment must not cost the bodies."""
+        while True:
+            try:
+                await say()
+                return
+            except ServerUnsuitable as error:
+                self._store.on_trouble(f"drain: {error}")
+                await self._host.clock.sleep(0.5)
 
     async def _finish_bodies(self, seconds: float) -> None:
         grace = self._settings.cancel_grace + LAST_WORDS / 2

@@ -221,6 +221,11 @@ class Registry:
                 )
         return found
 
+    async def elects(self, member: InstanceInfo) -> bool:
+        """Whether a member takes part in leader election, by the settings that it joined with."""
+        (facts,) = await self._read(("HGET", self._store.key("inst", str(member.incarnation)), "facts"))
+        return not facts or (codec.from_json(text(facts)) or {}).get("election") is not False
+
     async def locks(self) -> list[LockInfo]:
         """Locks that cannot be taken now, by name."""
         key = self._store.key

@@ -143,3 +143,31 @@ def test_a_block_is_not_entered_with_a_lock_that_is_over(world):
     a.create_task(hold())
     sim.run(until=12)
     assert ran == []
+
+
+@pytest.mark.parametrize("trouble", ["fill", "make_read_only"])
+def test_a_drain_outlasts_a_server_that_refuses_for_a_moment(world, trouble):
+    async def long(ctx):
+        await ctx.work(6)
+
+    app = Scheduler("fake")
+    app.add("t", every("5s"), long)
+    sim = world(2, seed=1, app=app)
+    sim.run(until=6)
+    (busy,) = sim.recording().attempts.instance
+    getattr(sim, trouble)().terminate(busy).at(6.7).heal("server")
+    rec = sim.run(until=20)
+    assert rec.attempts.outcome.iloc[0] == "SUCCEEDED" and "LOST" not in set(rec.attempts.outcome)
+    assert rec.check().ok
+
+
+def test_a_hard_end_is_noticed_long_before_a_long_lease_ends(world):
+    async def stuck(ctx):
+        await ctx.work(50)
+
+    settings = Settings(instance_lease=60, lease_margin=5, pool_size=4)
+    app = Scheduler("fake", settings=settings)
+    app.add("t", every("40s"), stuck, lock_at_most_for="2s")
+    rec = world(2, seed=1, app=app).run(until=55)
+    first = rec.attempts.iloc[0]
+    assert first.outcome == "LOST" and first.duration < 2 + 5 + 1

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import redis
+from apps import eventually
 from clikit import APP, Cli, empty, instance, live, wait_for
 
 from labsched import Scheduler, every, manual
@@ -101,6 +102,45 @@ def test_paused_failed_and_stuck(server, admin, tmp_path, monkeypatch):
             verdicts["failed"][0] == "WARN" and "labsched executions --state FAILED" in verdicts["failed"][2]
         )
         assert verdicts["stuck"][0] == "WARN" and "no live instance has the handler" in verdicts["stuck"][1]
+
+
+def expired(url: str, namespace: str) -> None:
+    """An instance that died as it had begun one run, and that nobody has recovered."""
+
+    async def run() -> None:
+        app = Scheduler(url, namespace=namespace)
+        async with app:
+            id = await app.trigger("rare")
+            reply = await app._client.call("join", "i1", "p", 1, 700, "", "{}", 4, "host", 1, "rare", 1)
+            await app._client.call("claim", "i1", reply[0], "0", "1", 4)
+            assert (await app.execution(id)).state == "RUNNING"
+
+            async def over() -> bool:
+                return (await app.instances())[0].state == "EXPIRED"
+
+            await eventually(over)
+
+    asyncio.run(run())
+
+
+def test_runs_of_an_instance_whose_lease_is_over_are_stuck(server, admin):
+    define(server.url, "dead")
+    expired(server.url, "dead")
+    cli = Cli(server.url, "dead")
+    verdicts = found(cli("doctor", "--json"))
+    verdict, text, _ = verdicts["stuck"]
+    assert verdict == "WARN" and text.startswith("1 runs belong to instances whose lease is over, rare~")
+    assert verdicts["instances"][:2] == ("FAIL", "none is alive: nothing runs (the lease of i1 is over)")
+    (x,) = cli("executions", "--state", "RUNNING", "--json").json
+    assert "no instance is alive to recover it" in cli("execution", x["id"]).out
+
+
+def test_a_history_longer_than_max_events_is_told(server, admin, monkeypatch):
+    define(server.url, "long", "trigger")
+    monkeypatch.setattr(findings, "LAGGING", 0)
+    monkeypatch.setenv("LABSCHED_SCHEDULER_HISTORY_MAX_EVENTS", "1")
+    verdict, text, todo = found(Cli(server.url, "long")("doctor", "--json"))["events"]
+    assert verdict == "WARN" and "3 kept of at most 1" in text and "trims within a minute" in todo
 
 
 def test_an_empty_namespace_is_told(server, admin):

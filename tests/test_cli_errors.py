@@ -251,7 +251,7 @@ def test_no_command_at_all_shows_the_help():
 
 def test_an_interrupted_command_is_130(cli):
     following = subprocess.Popen(
-        cli.command("events", "--follow"),
+        cli.command("events", "--follow", "--since", "-"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

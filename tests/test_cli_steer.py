@@ -161,3 +161,13 @@ def test_waiting_for_many_at_once_is_not_slow(cli):
     done = cli("trigger", "quick", "--many", "-", "--wait=30s", stdin="{}\n" * 500)
     assert (done.code, done.out) == (0, "500 SUCCEEDED\n")
     assert time.monotonic() - began < 25
+
+
+def test_a_disabled_task_takes_neither_slots_nor_triggers_until_it_is_resumed(cli):
+    assert cli("disable", "quick").out == "quick is disabled\n"
+    assert cli("disable", "quick").out == "quick was disabled already\n"
+    refused = cli("trigger", "quick")
+    assert refused.code == 1 and "'quick' is DISABLED" in refused.err
+    assert cli("resume", "quick").out == "quick is active\n"
+    assert cli("trigger", "quick", "--wait=10s").code == 0
+    assert cli("disable", "quik").code == 2

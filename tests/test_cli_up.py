@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -55,6 +56,27 @@ def test_up_runs_an_app_in_the_namespace_and_with_the_settings_of_its_code(tmp_p
         assert process("trigger", "quick", "--wait=10s").code == 0
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0
+
+
+def test_the_command_that_starts_an_ended_instance_again_defines_nothing_new(tmp_path):
+    (tmp_path / "my_app.py").write_text(APP)
+    log = tmp_path / "up.log"
+    with running_up(tmp_path, "-n", "1", "--app", "my_app.py:app", "--namespace", "mine"):
+        before = process("tasks", "--json").json
+        process("drain", "i1", "--wait=10s")
+        wait_for(lambda: "starts it again" in log.read_text(), "its end is not told")
+        _, said, _ = log.read_text().partition("i1 has ended: ")[2].split("`")
+        words = shlex.split(said)
+        assert words[:2] == ["labsched", "instance"]
+        command = [sys.executable, "-m", *words]
+        again = subprocess.Popen(command, env=clean_env(), cwd=tmp_path, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(lambda: process("instances", "--json").json, "it does not join")
+            after = process("tasks", "--json").json
+        finally:
+            again.kill()
+            again.wait()
+        assert [t["task"]["name"] for t in after] == [t["task"]["name"] for t in before]
 
 
 def test_up_is_found_by_other_commands_and_drains_on_ctrl_c(up, tmp_path):

@@ -291,6 +291,37 @@ async def test_a_verb_that_cannot_be_done_says_so_in_one_line_and_is_no_fault(cl
         await c.ready(20)
 
 
+async def test_a_resume_of_what_is_not_paused_and_a_heal_of_what_is_not_cut_are_refused(cluster):
+    async with cluster(1) as c:
+        with pytest.raises(ConfigError, match="instance i1 is not paused"):
+            await c.resume("i1")
+        with pytest.raises(ConfigError, match="the link of instance i1 is not cut"):
+            await c.heal("i1")
+        assert c.faults == []
+        await c.partition("i1")
+        await c.heal("i1")
+        with pytest.raises(ConfigError, match="is not cut"):
+            await c.heal("i1")
+        assert [f["kind"] for f in c.faults] == ["partition", "heal"]
+
+
+async def test_a_cluster_is_not_ready_while_the_lease_of_a_living_instance_is_over(cluster):
+    async with cluster(1) as c:
+        await c.pause("i1")
+        await until(lambda: expired(c))
+        c._members["i1"].paused = False  # as if it had just been resumed and had not joined again
+        with pytest.raises(TimeoutError, match="i1 did not join or has lost its lease"):
+            await c.ready(1.0)
+        c._members["i1"].paused = True
+        await c.resume("i1")
+        await c.ready(20)
+        assert [i.state for i in await c.app.instances()] == ["ACTIVE"]
+
+
+async def expired(c):
+    return [i.state for i in await c.app.instances()] == ["EXPIRED"]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import logging
 
 import pytest
 from apps import eventually, new_app, serving
 from cluster import Cluster
 from steps import GO_ON_WHEN_FULL, STEPS, Scene
 
-from labsched import coordinator, every
+from labsched import coordinator, every, instance
 from labsched.errors import ServerUnsuitable
 
 
@@ -74,3 +76,28 @@ async def test_retention_makes_room_although_slots_are_due_that_a_full_server_re
         await eventually(lambda: app.executions(state="SUCCEEDED"))
         async with full(cluster):
             await eventually(lambda: cluster.events("FORGOTTEN"))
+
+
+async def test_what_the_server_refuses_is_a_warning_a_second_at_most_and_its_end_is_told(
+    valkey, caplog, monkeypatch
+):
+    monkeypatch.setattr(instance, "CALM", 0.0)
+    cluster, app = Cluster(valkey), new_app(valkey)
+
+    @app.task("a", every("200ms"))
+    async def body(ctx):
+        return None
+
+    def told() -> list[logging.LogRecord]:
+        return [r for r in caplog.records if "out of memory" in r.getMessage()]
+
+    with caplog.at_level(logging.INFO, "labsched"):
+        async with serving(app):
+            await eventually(lambda: app.executions(state="SUCCEEDED"))
+            async with full(cluster):
+                await eventually(lambda: len(told()) >= 3)
+                assert "no more trouble" not in caplog.text
+            await eventually(lambda: "no more trouble for 2 s" in caplog.text)
+    assert {r.levelname for r in told()} == {"WARNING"}
+    at = [r.created for r in told()]
+    assert all(later - earlier > 0.9 for earlier, later in itertools.pairwise(at))

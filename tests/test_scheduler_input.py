@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -127,6 +128,37 @@ def test_one_name_has_one_handler_but_the_same_may_be_registered_again():
     with pytest.raises(ConfigError, match="task 'a' is registered already, with another handler"):
         app.task("a", manual())(plain)
     assert app.handlers["a"].function is body
+
+
+class Job:
+    def work(self, ctx, *, day="today"):
+        return day
+
+    def __call__(self, ctx):
+        return None
+
+
+def nothing(): ...
+
+
+@pytest.mark.parametrize(
+    "handler", [3, None, "body", nothing, lambda *, ctx: None, functools.partial(nothing)]
+)
+def test_a_handler_that_cannot_be_called_with_ctx_is_refused_at_once(handler):
+    with pytest.raises(ConfigError, match="^task 'x': its handler (is|takes) ") as refused:
+        Scheduler("fake").add("x", manual(), handler)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda ctx, day: None, lambda *args: None, lambda *args, **payload: None, Job().work, Job(), print,
+        functools.partial(Job.work, Job(), day="monday"), functools.partial(lambda a, ctx: None, 1),
+    ],
+)  # fmt: skip
+def test_whatever_takes_ctx_is_a_handler(handler):
+    Scheduler("fake").add("x", manual(), handler)
 
 
 def test_a_plain_function_cannot_be_a_coroutine():

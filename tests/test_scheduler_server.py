@@ -13,7 +13,7 @@ from msgspec import structs
 from servers import Relay
 from steps import GO_ON_WHEN_FULL, STEPS, Scene
 
-from labsched import every
+from labsched import Scheduler, every
 from labsched.clock import Host
 from labsched.connect import no_retry
 from labsched.errors import OutcomeUnknown, ServerUnsuitable, Unreachable
@@ -174,3 +174,15 @@ async def test_a_server_that_lacks_replicas_is_an_answer_not_a_traceback(realser
             await cluster.define()
     finally:
         await cluster.redis.config_set("min-replicas-to-write", 0)
+
+
+async def test_a_database_that_the_server_does_not_have_is_told(valkey_process):
+    client = aioredis.Redis(port=valkey_process.port, db=9999, retry=no_retry())
+    try:
+        with pytest.raises(ServerUnsuitable, match="the server has no database of that number"):
+            await Store(client, "n", patience=0.0).call("snapshot")
+        with pytest.raises(ServerUnsuitable, match="no database of that number"):
+            async with Scheduler(f"redis://127.0.0.1:{valkey_process.port}/9999", patience=0.0):
+                pass
+    finally:
+        await client.aclose()

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from apps import eventually, new_app, serving
 
-from labsched import at, every, exponential, manual
+from labsched import at, diagnosis, every, exponential, manual
+from labsched.events import Events
 
 
 async def body(ctx):
@@ -153,3 +154,41 @@ async def test_why_a_task_did_not_run(valkey):
 
 async def skipped(app):
     return next((e for e in await app.history() if e.kind == "SKIPPED"), None)
+
+
+async def reasons(cluster, id):
+    return await diagnosis.why(cluster.registry, await cluster.registry.execution(id), await cluster.now())
+
+
+async def test_a_run_whose_instance_lost_its_lease_does_not_run_there_and_who_recovers_it_is_told(cluster):
+    await cluster.define()
+    member = await cluster.join("gone", lease=500)
+    id = await cluster.trigger_one()
+    await member.claim_one()
+    await cluster.passes(500)
+    (reason,) = await reasons(cluster, id)
+    assert reason.code == "expired" and "whose lease is over (EXPIRED)" in reason.text
+    assert reason.text.endswith("no instance is alive to recover it")
+    alive = await cluster.join("alive")
+    (reason,) = await reasons(cluster, id)
+    assert reason.text.endswith("nobody leads, so nobody recovers it yet")
+    await alive.lead()
+    (reason,) = await reasons(cluster, id)
+    assert reason.text.endswith("a leader is about to recover it")
+    await alive.recover()
+    await alive.claim_one()
+    assert [r.code for r in await reasons(cluster, id)] == ["running"]
+
+
+async def test_nobody_leads_is_only_said_where_somebody_should(cluster):
+    await cluster.define("rare", at(datetime(2999, 1, 1, tzinfo=UTC)))
+    member, events = await cluster.join(), Events(cluster.store)
+
+    async def said() -> list[str]:
+        info = await cluster.registry.task("rare")
+        found = await diagnosis.why_not(cluster.registry, events, info, None, await cluster.now())
+        return [reason.code for reason in found]
+
+    assert await said() == ["no-leader", "not-yet"]
+    await cluster.redis.hset(cluster.store.key("inst", member.inc), "facts", '{"election":false}')
+    assert await said() == ["not-yet"], "without election it dispatches for itself"

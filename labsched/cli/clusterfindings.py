@@ -16,12 +16,13 @@ STUCK = 60.0  # seconds that an execution may be READY without a word
 def members(
     found: Sequence[InstanceInfo], infos: Sequence[TaskInfo], margin: float, election: bool
 ) -> Iterator[Finding]:
-    if not found:
+    if all(i.state == "EXPIRED" for i in found):
         wanted = any(info.status == "ACTIVE" for info in infos)
+        over = f" (the lease of {', '.join(i.name for i in found)} is over)" if found else ""
         yield Finding(
             "instances",
             "FAIL" if wanted else "WARN",
-            "none is alive: nothing runs",
+            f"none is alive: nothing runs{over}",
             "start `labsched instance`",
         )
         return
@@ -108,10 +109,10 @@ async def runs(app: Scheduler, infos: Sequence[TaskInfo], now: int) -> AsyncIter
             f"{x.id} is READY since {relative(x.created, now)}: {reason}",
             f"labsched why {x.id}",
         )
-    alive = {i.name for i in await app.instances()}
+    alive = {i.name for i in await app.instances() if i.state != "EXPIRED"}
     lonely = [x for x in await app.executions(state=State.RUNNING, limit=10_000) if x.instance not in alive]
     if lonely:
-        said = f"{len(lonely)} runs belong to instances that are gone, {lonely[0].id} among them"
+        said = f"{len(lonely)} runs belong to instances whose lease is over, {lonely[0].id} among them"
         yield Finding("stuck", "WARN", said, "a leader recovers them within seconds; if not, there is none")
     if not old and not lonely:
         yield Finding("stuck", "OK", "nothing waits or runs without an owner")

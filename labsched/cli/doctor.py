@@ -126,12 +126,13 @@ async def _offset(store: Store) -> tuple[float, float]:
 
 async def _cluster(app: Scheduler, settings: Settings) -> AsyncIterator[Finding]:
     infos, members, now = await app.tasks(), await app.instances(), await app.now()
-    led = any(i.leader for i in members) or not settings.leader_election
+    alive = [i for i in members if i.state != "EXPIRED"]
+    led = any(i.leader for i in alive) or not settings.leader_election
     for finding in clusterfindings.members(members, infos, settings.lease_margin, settings.leader_election):
         yield finding
-    for finding in (*clusterfindings.handlers(infos, members), *clusterfindings.statuses(infos)):
+    for finding in (*clusterfindings.handlers(infos, alive), *clusterfindings.statuses(infos)):
         yield finding
-    for finding in clusterfindings.overdue(infos, now, led and bool(members)):
+    for finding in clusterfindings.overdue(infos, now, led and bool(alive)):
         yield finding
     async for finding in clusterfindings.runs(app, infos, now):
         yield finding

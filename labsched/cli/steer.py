@@ -1,4 +1,4 @@
-"""Short words to the cluster: pause, resume, cancel, requeue, drain."""
+"""Short words to the cluster: pause, resume, disable, cancel, requeue, drain."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ async def resume(app: Scheduler, name: str, catch_up: CatchUp) -> None:
     """Let task NAME run at its slots again."""
     changed = await app.resume(name, catch_up)
     echo(f"{name} is active" if changed else f"{name} was active already")
+
+
+@client_command(short_help="Neither slots nor triggers until resume.")
+@click.argument("name")
+async def disable(app: Scheduler, name: str) -> None:
+    """Stop making runs of task NAME at all; what runs or waits already goes on."""
+    changed = await app.disable(name)
+    echo(f"{name} is disabled" if changed else f"{name} was disabled already")
 
 
 @client_command(short_help="Cancel runs that have not ended.")

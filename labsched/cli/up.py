@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def up(
     cluster = ProcessCluster(
         instances, tasks=tasks, app=app, settings=settings, url=settings.redis_url, data_dir=data_dir
     )
-    return run(_serve(cluster, show_password))
+    return run(_serve(cluster, show_password, _again(call, cluster, tasks, app)))
 
 
 def _loaded(app: str | None, tasks: str | None) -> Scheduler:
@@ -70,7 +71,21 @@ def _loaded(app: str | None, tasks: str | None) -> Scheduler:
     return code
 
 
-async def _serve(cluster: ProcessCluster, show_password: bool) -> int:
+def _again(call: Call, cluster: ProcessCluster, tasks: str | None, app: str | None) -> str:
+    """The words, less the name, that start one of these instances by hand.
+
+    All of them, though much may be the default: an instance without --app would define the samples here for good,
+    and one without --url go to the server that the code names.
+    """
+    words = ["labsched", "instance", "--namespace", cluster.namespace]
+    words += ["--url", "embedded" if cluster.server else hide_password(cluster.url)]
+    words += [] if call.config is None else ["--config", call.config]
+    words += [] if tasks is None or tasks == str(PACKAGED_TASKS) else ["--tasks", tasks]
+    words += [] if app is None else ["--app", app]
+    return shlex.join(words)
+
+
+async def _serve(cluster: ProcessCluster, show_password: bool, again: str) -> int:
     current = asyncio.current_task()
     assert current is not None
 
@@ -80,12 +95,14 @@ async def _serve(cluster: ProcessCluster, show_password: bool) -> int:
 
     try:
         with stopping(lambda name: None, insisted) as stop:
-            return await _until_stopped(cluster, stop, show_password)
+            return await _until_stopped(cluster, stop, show_password, again)
     except asyncio.CancelledError:
         raise Failed("ended without draining") from None
 
 
-async def _until_stopped(cluster: ProcessCluster, stop: asyncio.Event, show_password: bool) -> int:
+async def _until_stopped(
+    cluster: ProcessCluster, stop: asyncio.Event, show_password: bool, again: str
+) -> int:
     note(f"starting {len(cluster.names)} instances ...")
     entering = asyncio.ensure_future(cluster.__aenter__())
     stopped = asyncio.ensure_future(stop.wait())
@@ -99,7 +116,7 @@ async def _until_stopped(cluster: ProcessCluster, stop: asyncio.Event, show_pass
     try:
         names = [info.name for info in await cluster.app.tasks()]
         _greet(cluster, show_password, "data-backup" if "data-backup" in names else next(iter(names), "NAME"))
-        await _watch(cluster, stopped)
+        await _watch(cluster, stopped, again)
         note(f"draining (at most {cluster.settings.drain_timeout:g} s), once more kills ...")
     finally:
         stopped.cancel()
@@ -129,7 +146,7 @@ def _greet(cluster: ProcessCluster, show_password: bool, task: str) -> None:
     echo("\nCtrl-C drains and stops everything.\n")
 
 
-async def _watch(cluster: ProcessCluster, stopped: asyncio.Future[Any]) -> None:
+async def _watch(cluster: ProcessCluster, stopped: asyncio.Future[Any], again: str) -> None:
     """Print what happens until a signal comes. Raises `Unreachable` when the embedded server has ended."""
     telling = asyncio.create_task(_tell(cluster))
     alive = set(cluster.alive)
@@ -139,7 +156,7 @@ async def _watch(cluster: ProcessCluster, stopped: asyncio.Future[Any]) -> None:
             if telling.done():
                 await telling
             for name in sorted(alive - set(cluster.alive)):
-                echo(f"{name} has ended: `labsched instance --name {name}` starts it again")
+                echo(f"{name} has ended: `{again} --name {name}` starts it again")
             alive = set(cluster.alive)
             if cluster.server is not None and not cluster.server.running:
                 raise Unreachable("the embedded server has ended")

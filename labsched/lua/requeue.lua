@@ -12,11 +12,6 @@ local seq = take(1)
 redis.call('ZREM', k_state(x.state), id)
 redis.call('HSET', k_x(id), 'state', 'READY', 'losses', 0, 'taken', 0, 'fails', 0, 'token', '', 'ended', '',
   'reason', '', 'cancel', '', 'turn', '', 'lock', '0', 'requeue_call', nonce)
--- It is alive again, so its events must stay (trim.lua).
-local settled = redis.call('HGET', k_meta, 'settled')
-if settled and tonumber(x.created) <= tonumber(settled) then
-  redis.call('HSET', k_meta, 'settled', x.created, 'settled_id', '')
-end
 event('READY', x.task, id, '', '', '', '', '{"source":"requeue"}')
 queue_ready(x.task, x.prio, {id}, seq)
 return 'ok'

@@ -1,14 +1,13 @@
 -- include: full event lead
--- Retention: forgets terminal executions that ended before `before`, and events older than everything still alive.
+-- Retention: forgets terminal executions that ended before `before`, and the oldest events beyond `max_events`, but none
+-- younger than the start of an attempt that still runs: `lock_at_most_for` bounds that, while what waits may wait for months.
 -- KEYS: namespace. ARGV: instance, incarnation, epoch ('' without election), before (ms, relative: age), max_events, limit.
--- Returns {'ok', forgotten, events trimmed, '1' when there is more to do at once} | {'refused', …}.
+-- Returns {'ok', forgotten, events trimmed} | {'refused', …}.
 local stale = stale_epoch(ARGV[2], ARGV[3])
 if stale then return refuse('recover', stale, '', ARGV[2], ARGV[1], ARGV[3]) end
 local before, max_events, limit = now - tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local forgotten, trimmed, old = 0, 0, {}
-local ENDED = {}
 for _, state in ipairs({'SUCCEEDED', 'FAILED', 'DEAD', 'CANCELLED', 'SKIPPED'}) do
-  ENDED[state] = true
   if limit > #old then
     local ids = redis.call('ZRANGEBYSCORE', k_state(state), '-inf', '(' .. num(before), 'LIMIT', 0, limit - #old)
     for _, id in ipairs(ids) do
@@ -18,30 +17,15 @@ for _, state in ipairs({'SUCCEEDED', 'FAILED', 'DEAD', 'CANCELLED', 'SKIPPED'}) 
     end
   end
 end
-local LOOK = 1000 -- executions looked at per call
-
--- When the oldest execution that has not ended was created, and whether that is only a lower bound, because the search goes
--- on in the next call. By creation, what comes before `settled` (ms, id) has ended, so it is not looked at again;
--- requeue.lua moves it back. What is younger than 100 ms is left: more may yet be created in the same millisecond.
-local function oldest_alive()
-  local settled = redis.call('HMGET', k_meta, 'settled', 'settled_id')
-  local at, last = settled[1] or '0', settled[2] or ''
-  local rank = redis.call('ZRANK', k_all, last)
-  local from = rank and rank + 1 or redis.call('ZCOUNT', k_all, '-inf', '(' .. at)
-  local all = redis.call('ZRANGE', k_all, from, from + LOOK - 1, 'WITHSCORES')
-  for i = 1, #all, 2 do
-    local state = redis.call('HGET', k_x(all[i]), 'state')
-    if (state and not ENDED[state]) or tonumber(all[i + 1]) > now - 100 then return all[i + 1], false, at, last end
-    at, last = all[i + 1], all[i]
-  end
-  if #all == 2 * LOOK then return at, true, at, last end
-  return num(now), false, at, last
-end
-
 -- All reads of executions come before the first write.
-local over = redis.call('XLEN', k_events) - max_events
-local alive, more, settled, settled_id
-if over > 0 then alive, more, settled, settled_id = oldest_alive() end
+local over, oldest = redis.call('XLEN', k_events) - max_events, now
+if over > 0 then
+  -- No more than the pools together. The index tells the hard ends, not the starts.
+  for _, id in ipairs(redis.call('ZRANGE', k_state('RUNNING'), 0, -1)) do
+    local started = tonumber(redis.call('HGET', k_x(id), 'started') or '')
+    if started then oldest = math.min(oldest, math.floor(started / 1000)) end
+  end
+end
 
 write_although_full()
 if #old > 0 then
@@ -56,11 +40,10 @@ if #old > 0 then
 end
 
 if over > 0 then
-  redis.call('HSET', k_meta, 'settled', settled, 'settled_id', settled_id)
-  -- A little earlier, since the server reads its clock for an event's id and for `created` at different moments.
-  alive = num(tonumber(alive) - 100) .. '-0'
+  -- A little earlier, since the server reads its clock for an event's id and for `started` at different moments.
+  local keep = num(oldest - 100) .. '-0'
   -- Whole nodes of the stream (some dozens of events), which costs next to nothing: no event has to be read.
-  trimmed = redis.call('XTRIM', k_events, 'MINID', '~', alive, 'LIMIT', math.min(over, limit * 100))
+  trimmed = redis.call('XTRIM', k_events, 'MINID', '~', keep, 'LIMIT', math.min(over, limit * 100))
   if trimmed > 0 then
     local first = redis.call('XRANGE', k_events, '-', '+', 'COUNT', 1)[1][1]
     local ms, seq = string.match(first, '^(%d+)-(%d+)$')
@@ -68,4 +51,4 @@ if over > 0 then
     redis.call('HSET', k_meta, 'trimmed', before_first)
   end
 end
-return {'ok', forgotten, trimmed, more and '1' or ''}
+return {'ok', forgotten, trimmed}
