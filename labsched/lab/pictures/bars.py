@@ -5,6 +5,7 @@ Times are seconds since the recording began. Nothing here draws; the frame of th
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LEADERS, SERVER = "leaders", "server"  # bands that are not named after an instance or a lock
 STOPS = frozenset({"kill", "pause"})  # faults after which an instance runs no line of code
 _CURES = frozenset({"resume", "heal"})  # they end another fault's bar, and have none of their own
+_AT_ONCE = frozenset({"kill", "lose", "skew"})  # drawn as moments, whatever they leave behind
 
 
 class Bar(msgspec.Struct, kw_only=True):
@@ -58,13 +60,13 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def frame(bars: Iterable[Bar]) -> pd.DataFrame:
+def frame(bars: Iterable[Any], dtypes: dict[str, str] = _DTYPES) -> pd.DataFrame:
     """The bars as a data frame; columns and types are the same when there are none."""
     import pandas as pd
 
     rows = list(bars)
     columns: dict[str, Any] = {
-        name: pd.Series([getattr(bar, name) for bar in rows], dtype=dtype) for name, dtype in _DTYPES.items()
+        name: pd.Series([getattr(bar, name) for bar in rows], dtype=dtype) for name, dtype in dtypes.items()
     }
     return pd.DataFrame(columns)
 
@@ -93,8 +95,7 @@ class Reading:
     @property
     def instances(self) -> list[str]:
         """Everybody who was a member, ran something or was hit by a fault: i2 before i10."""
-        names = {bar.band for bar in (*self.alive, *self.attempts, *self.marks)} - {SERVER}
-        return sorted(names, key=lambda name: (name.rstrip("0123456789"), len(name), name))
+        return by_number({bar.band for bar in (*self.alive, *self.attempts, *self.marks)} - {SERVER})
 
     @property
     def tasks(self) -> list[str]:
@@ -182,12 +183,14 @@ class Reading:
         at = round(fault["at"] * 1000)
         found = [span for span in self.faults if span.fault is fault]
         end = found[0].end if found else at
-        # A kill is a moment: that nobody is there afterwards is the background's to show.
-        if fault["kind"] == "kill" and not is_server(fault):
+        # That nobody is there after a kill is the background's to show; a server has none.
+        if fault["kind"] in _AT_ONCE and not (fault["kind"] == "kill" and is_server(fault)):
             end = at
+        elif fault["kind"] == "hog":
+            end = at + round(fault.get("duration", 0) * 1000)
         yield Bar(
             band=SERVER if is_server(fault) else str(fault.get("target") or SERVER), kind="fault",
-            start=self.seconds(at), end=self.seconds(end), outcome=fault["kind"],
+            start=self.seconds(at), end=self.seconds(end), outcome=fault["kind"], label=_detail(fault),
         )  # fmt: skip
 
     def _ring_duplicates(self) -> None:
@@ -199,6 +202,35 @@ class Reading:
         for bar in self.attempts:
             run = self.facts.runs[bar.execution or ""]
             bar.duplicate = slots[run.task, run.slot] > 1 or wins[bar.execution] > 1
+
+
+def by_number(names: Iterable[str]) -> list[str]:
+    """As people count: i2 before i10."""
+    return sorted(names, key=lambda name: (name.rstrip("0123456789"), len(name), name))
+
+
+def server_of(mark: Bar) -> str:
+    """Which of several servers a fault hit, or ""."""
+    found = re.search(r"\((\w+\d)\)$", mark.label) if mark.band == SERVER else None
+    return found[1] if found else ""
+
+
+def _detail(fault: dict[str, Any]) -> str:
+    """What the label of a fault says beside its kind: of several servers, which."""
+    target = str(fault.get("target") or "")
+    if is_server(fault) and target[-1:].isdigit():
+        return f"{_more(fault)} ({target})".strip()
+    return _more(fault)
+
+
+def _more(fault: dict[str, Any]) -> str:
+    if fault["kind"] == "partition" and fault.get("direction", "both") != "both":
+        return f"({fault['direction']} only)"
+    if fault["kind"] == "skew":
+        drift = f"{fault['drift']:+g} s/s" if fault.get("drift") else ""
+        jump = f"{fault['offset']:+g} s" if fault.get("offset") or not drift else ""
+        return " ".join(filter(None, (jump, drift)))
+    return ""
 
 
 def merged(bars: list[Bar], least: float, longest: float) -> list[Bar]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .bars import LEADERS, SERVER, Bar, Reading, merged, pack
+from .bars import LEADERS, SERVER, Bar, Reading, merged, pack, server_of
 
 WIDTH, LEFT, RIGHT = 11.5, 1.75, 0.3  # inches: the whole picture, and what lane names and air take
 AXIS = WIDTH - LEFT - RIGHT
@@ -92,34 +92,15 @@ class Layout:
     def _add_server(self) -> None:
         marks = [bar for bar in self.read.marks if bar.band == SERVER]
         if marks:
-            labels, used = self._labels(marks)
+            labels, used = label_rows(self.read, self.inch, marks)
             self._add(SERVER, "server", used * LABEL_ROW, 0, 0.0, marks).label_rows = labels
 
     def _add_instance(self, name: str, rows: int) -> None:
         marks = [bar for bar in self.read.marks if bar.band == name]
-        labels, used = self._labels(marks)
+        labels, used = label_rows(self.read, self.inch, marks)
         bars = [bar for bar in (*self.read.alive, *self.attempts, *marks) if bar.band == name]
         height = max(self.row_height, 0.34 / rows)
         self._add(name, "instance", used * LABEL_ROW, rows, height, bars).label_rows = labels
-
-    def _labels(self, marks: list[Bar]) -> tuple[list[tuple[Bar, int]], int]:
-        """Each fault's label in the first line in which it does not run into another's."""
-        ends: list[float] = []
-        placed = []
-        for mark in sorted(marks, key=lambda mark: mark.start):
-            start, width = self.label_span(mark)
-            row = next((row for row, end in enumerate(ends) if end <= start), len(ends))
-            ends[row:] = [start + width, *ends[row + 1 :]]
-            placed.append((mark, row))
-        return placed, len(ends)
-
-    def label_span(self, mark: Bar) -> tuple[float, float]:
-        """Where a fault's label begins, right of its mark or else left of it, and how long it is; seconds."""
-        width = (len(fault_label(mark)) * _LETTER + _MARK) * self.inch
-        start = max(mark.start, self.read.start)
-        if start + width > self.read.end + RIGHT * self.inch:
-            start = mark.start - width
-        return max(self.read.start, start), width
 
     def _add_locks(self) -> None:
         names: dict[str, int] = {}
@@ -138,24 +119,50 @@ class Layout:
         return [bar for lane in self.lanes for bar in lane.bars]
 
 
-def fault_label(mark: Bar) -> str:
-    """What a fault is called in the picture."""
-    at, lasted = f"{mark.start:.1f} s", f"{mark.end - mark.start:.1f} s"
-    if mark.band == SERVER:
-        word = {"kill": "killed", "restart_server": "restarted"}.get(mark.outcome or "", mark.outcome)
-        return f"server {word} {at}"
-    match mark.outcome:
-        case "kill":
-            return f"killed {at}"
-        case "pause":
-            return f"paused for {lasted}"
-        case "partition":
-            return f"cut off for {lasted}"
-        case "restart":
-            return f"restarted {at}"
-        case "drain":
-            return f"told to stop {at}"
-        case other if mark.end > mark.start:
-            return f"{other} for {lasted}"
-        case other:
-            return f"{other} {at}"
+def label_rows(
+    read: Reading, inch: float, marks: list[Bar], *, named: bool = False
+) -> tuple[list[tuple[Bar, int]], int]:
+    """Each fault's label in the first line in which it does not run into another's, and how many lines that takes."""
+    ends: list[float] = []
+    placed = []
+    for mark in sorted(marks, key=lambda mark: mark.start):
+        start, width = label_span(read, inch, mark, named=named)
+        row = next((row for row, end in enumerate(ends) if end <= start), len(ends))
+        ends[row:] = [start + width, *ends[row + 1 :]]
+        placed.append((mark, row))
+    return placed, len(ends)
+
+
+def label_span(read: Reading, inch: float, mark: Bar, *, named: bool = False) -> tuple[float, float]:
+    """Where a fault's label begins, right of its mark or else left of it, and how long it is; seconds."""
+    width = (len(fault_label(mark, named=named)) * _LETTER + _MARK) * inch
+    start = max(mark.start, read.start)
+    if start + width > read.end + RIGHT * inch:
+        start = mark.start - width
+    return max(read.start, start), width
+
+
+# kind of fault -> its word, with "for so long" behind it when it lasts, else its moment
+_WORDS = {
+    "kill": "killed", "pause": "paused", "partition": "cut off", "restart": "restarted", "restart_server": "restarted",
+    "drain": "told to stop", "hog": "loop blocked", "slow": "slow", "lossy": "loses messages",
+    "lose": "next messages lost", "skew": "clock", "failover": "failed over", "out_of_memory": "out of memory",
+    "read_only": "read-only",
+}  # fmt: skip
+_SINCE = frozenset(
+    {"kill", "restart_server", "failover"}
+)  # of a server: the moment says more than the length
+
+
+def fault_label(mark: Bar, *, named: bool = False) -> str:
+    """What a fault is called in the picture; `named` where it does not stand in the lane of its instance."""
+    kind = mark.outcome or ""
+    which = server_of(mark)
+    said = mark.label.removesuffix(f"({which})").strip()
+    word = " ".join(filter(None, (_WORDS.get(kind, kind), said)))
+    if mark.end > mark.start and not (mark.band == SERVER and kind in _SINCE):
+        when = f"for {mark.end - mark.start:.1f} s"
+    else:
+        when = f"at {mark.start:.1f} s" if kind == "skew" else f"{mark.start:.1f} s"
+    who = f"{which or mark.band} " if named or mark.band == SERVER else ""
+    return f"{who}{word} {when}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ from .ink import (
     TaskInk,
     inks,
 )  # fmt: skip
-from .layout import WIDTH, Layout
+from .layout import Layout
 from .words import short
 
 _ABOVE, _ROW, _GAP = 0.62, 0.225, 0.1  # inches: the axis and its title, one row of entries, air below them
@@ -41,29 +41,29 @@ Entry = tuple[Any, str]
 
 def legend_height(read: Reading, layout: Layout) -> float:
     """Inches that axis title and key need."""
-    return _ABOVE + sum(_ROW * _rows(part) + _GAP for part in _parts(layout, inks(read.tasks)))
+    return key_height(_parts(layout, inks(read.tasks)))
 
 
-def legend(picture: Figure, read: Reading, layout: Layout, ink: dict[str, TaskInk], below: float) -> None:
+def legend(picture: Figure, layout: Layout, ink: dict[str, TaskInk], below: float) -> None:
     """Tasks first, then signs, under the axis; `below` is the height of that space in inches."""
+    key(picture, _parts(layout, ink), below)
+
+
+def key_height(parts: list[list[Entry]]) -> float:
+    """Inches that the title of the axis and such a key need."""
+    return _ABOVE + sum(_ROW * _rows(part) + _GAP for part in parts)
+
+
+def key(picture: Figure, parts: list[list[Entry]], below: float) -> None:
+    """Groups of entries under the axis, from the left edge, in columns."""
     top, height = below - _ABOVE, picture.get_size_inches()[1]
     look: dict[str, Any] = {
-        "frameon": False,
-        "fontsize": 10,
-        "borderpad": 0,
-        "borderaxespad": 0,
-        "loc": "upper left",
-    }
-    look |= {
-        "labelspacing": 0.55,
-        "columnspacing": 1.6,
-        "handlelength": 2.2,
-        "handleheight": 1.1,
-        "ncols": _COLUMNS,
-    }
-    for part in _parts(layout, ink):
+        "frameon": False, "fontsize": 10, "borderpad": 0, "borderaxespad": 0, "loc": "upper left",
+        "labelspacing": 0.55, "columnspacing": 1.6, "handlelength": 2.2, "handleheight": 1.1, "ncols": _COLUMNS,
+    }  # fmt: skip
+    for part in parts:
         handles, labels = [entry[0] for entry in part], [plain(entry[1]) for entry in part]
-        place = (0.1 / WIDTH, top / height)
+        place = (0.1 / picture.get_size_inches()[0], top / height)
         side_by_side = {tuple: HandlerTuple(ndivide=1)}
         picture.legend(handles, labels, bbox_to_anchor=place, handler_map=side_by_side, **look)
         top -= _ROW * _rows(part) + _GAP
@@ -80,7 +80,7 @@ def _rows(entries: list[Entry]) -> int:
 def _tasks(ink: dict[str, TaskInk]) -> Iterator[Entry]:
     for task, look in list(ink.items())[:_MOST_TASKS]:
         patch = Patch(facecolor=look.colour, edgecolor=BLACK, hatch=look.hatch or None, linewidth=0.6)
-        yield (patch, _sign(look.marker, look.colour, 7, BLACK, 0.7)), short(task, 26)
+        yield (patch, sign(look.marker, look.colour, 7, BLACK, 0.7)), short(task, 26)
     if len(ink) > _MOST_TASKS:
         yield Patch(facecolor="none", edgecolor="none"), f"and {len(ink) - _MOST_TASKS} more tasks"
 
@@ -90,17 +90,17 @@ def _signs(layout: Layout) -> Iterator[Entry]:
     attempts, halted = [b for b in bars if b.kind == "attempt"], {b.kind for b in bars if b.halt is not None}
     for outcome, badge in BADGES.items():
         if any(bar.outcome == outcome for bar in attempts):
-            disc, sign = (
-                _sign("o", badge.colour, 11, "white", 0.9),
-                _sign(f"${badge.sign}$", "white", 6, "white", 0.2),
+            disc, glyph = (
+                sign("o", badge.colour, 11, "white", 0.9),
+                sign(f"${badge.sign}$", "white", 6, "white", 0.2),
             )
-            yield (disc, sign), badge.meaning
+            yield (disc, glyph), badge.meaning
     if any((bar.attempt or 1) > 1 for bar in attempts):
-        yield _sign("$↻2$", BLACK, 13, BLACK, 0.2), "second attempt, and so on"
+        yield sign("$↻2$", BLACK, 13, BLACK, 0.2), "second attempt, and so on"
     if any(bar.duplicate for bar in attempts):
         yield Patch(**RING), "one slot, run more than once"
     if any(bar.count > 1 for bar in attempts):
-        yield _sign("$×9$", BLACK, 15, BLACK, 0.2), "so many runs, drawn as one bar"
+        yield sign("$×9$", BLACK, 15, BLACK, 0.2), "so many runs, drawn as one bar"
     if "attempt" in halted:
         yield Patch(**(UNKNOWN | {"edgecolor": GREY})), "stopped, but nobody knows yet"
     if any(bar.kind == "leader" for bar in bars):
@@ -111,21 +111,27 @@ def _signs(layout: Layout) -> Iterator[Entry]:
         yield Patch(**RUNS_OUT), "holder stopped, lease runs out"
     if any(bar.kind == "rest" for bar in bars):
         yield Patch(**REST), "released, at-least-for not over"
-    faults = {word: handle for bar in bars if bar.kind == "fault" for handle, word in [_fault(bar)]}
-    yield from ((handle, word) for word, handle in faults.items())
+    yield from faults(bar for bar in bars if bar.kind == "fault")
+
+
+def faults(marks: Iterable[Bar]) -> Iterator[Entry]:
+    """An entry for each look of a fault."""
+    found = {word: handle for mark in marks for handle, word in [_fault(mark)]}
+    yield from ((handle, word) for word, handle in found.items())
 
 
 def _fault(bar: Bar) -> Entry:
     kind = bar.outcome or ""
     if bar.band == SERVER:
-        return Patch(**SERVER_STRETCH), "server down"
+        return Patch(**SERVER_STRETCH), "a fault of the server"
     if kind in MOMENTS:
         marker, colour, word = MOMENTS[kind]
-        return _sign(marker, colour, 11, "white", 1.0), word
-    look, word = STRETCHES.get(kind, (OTHER_STRETCH, kind))
+        return sign(marker, colour, 11, "white", 1.0), word
+    look, word = STRETCHES.get(kind, (OTHER_STRETCH, "another fault, as labelled"))
     return Patch(**look), word
 
 
-def _sign(marker: str, face: str, size: float, edge: str, width: float) -> Line2D:
+def sign(marker: str, face: str, size: float, edge: str, width: float, **line: Any) -> Line2D:
+    """A marker for the key; with a colour and style of `line`, on a piece of that line."""
     look: dict[str, Any] = {"markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": width}
-    return Line2D([], [], linestyle="none", marker=marker, markersize=size, **look)
+    return Line2D([], [], marker=marker, markersize=size, **({"linestyle": "none"} | line | look))

@@ -27,15 +27,15 @@ from .ink import (
     Look,
     inks,
 )  # fmt: skip
-from .layout import AXIS, LABEL_ROW, LEFT, SHORTEST, WIDTH, Lane, Layout, fault_label
+from .layout import AXIS, LABEL_ROW, LEFT, SHORTEST, WIDTH, Lane, Layout, fault_label, label_span
 from .legend import legend, legend_height
+from .page import head_height, headline, seconds_axis
 
 if TYPE_CHECKING:
     from ...worlds.recording import Recording
 
 _MOST_SIGNS = 150  # beyond, badges are small discs without a sign
 _MOST_MOVES = 40
-_LINE = 0.21  # inches, of the lines under the title
 
 
 def timeline(rec: Recording, start: float = 0.0, end: float | None = None) -> Picture:
@@ -55,12 +55,12 @@ class _Drawing:
         self.read, self.layout, self.inks = read, layout, inks(read.tasks)
         self.crowded = sum(bar.outcome in BADGES for bar in layout.attempts) > _MOST_SIGNS
         told = words.lines(words.story(read))
-        above, below = 0.52 + _LINE * len(told), legend_height(read, layout)
+        above, below = head_height(told), legend_height(read, layout)
         self.body = max(layout.height, 0.6)
         height = above + self.body + below
         self.picture = Picture("timeline", (WIDTH, height), frame(layout.bars), words.alt(read))
         self._axes((LEFT / WIDTH, below / height, AXIS / WIDTH, self.body / height))
-        self._title(told, height)
+        headline(self.picture, words.title(read), told)
         for lane in layout.lanes:
             getattr(self, f"_{lane.kind}")(lane)
         self._moves()
@@ -69,26 +69,15 @@ class _Drawing:
             self.brush.text(
                 *middle, "nothing ran", plate=True, fontsize=13, style="italic", color=GREY, zorder=9
             )
-        legend(self.picture, read, layout, self.inks, below)
+        legend(self.picture, layout, self.inks, below)
 
     def _axes(self, place: tuple[float, float, float, float]) -> None:
         axes = self.picture.add_axes(place)
         axes.set_xlim(self.read.start, self.read.end)
         axes.set_ylim(self.body, 0)
         axes.set_yticks([])
-        axes.set_xlabel("seconds since the start", fontsize=11)
-        axes.tick_params(axis="x", labelsize=10.5)
-        axes.grid(axis="x", color="#d0d0d0", linewidth=0.6, zorder=0.5)
-        axes.spines[["left", "right", "top"]].set_visible(False)
+        seconds_axis(axes)
         self.brush = Brush(axes, self.layout.inch)
-
-    def _title(self, told: list[str], height: float) -> None:
-        title, x = words.title(self.read), 0.12 / WIDTH
-        size = min(13.5, 13.5 * 92 / len(title))
-        self.picture.text(x, 1 - 0.14 / height, title, fontsize=size, weight="bold", va="top")
-        for n, line in enumerate(told):
-            y = 1 - (0.44 + _LINE * n) / height
-            self.picture.text(x, y, line, fontsize=11, color="#333333", va="top")
 
     def _name(self, lane: Lane, name: str, below: str = "", **look: Any) -> None:
         middle = lane.y(0) + lane.rows * lane.row_height / 2
@@ -222,7 +211,7 @@ class _Drawing:
     def _labels(self, lane: Lane) -> None:
         inch = self.layout.inch
         for mark, row in lane.label_rows:
-            left, y = self.layout.label_span(mark)[0], lane.top + lane.air + (row + 0.5) * LABEL_ROW
+            left, y = label_span(self.read, inch, mark)[0], lane.top + lane.air + (row + 0.5) * LABEL_ROW
             sign = MOMENTS.get(mark.outcome or "") if mark.band != SERVER else None
             x = left + (0.13 if sign and left >= mark.start else 0.05) * inch
             self.brush.text(x, y, fault_label(mark), plate=True, ha="left", fontsize=9.5, zorder=6)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from .bars import SERVER, Bar, Reading
+from .bars import Bar, Reading
 from .layout import fault_label
 
 _STATES = {
@@ -98,11 +99,20 @@ def alt(read: Reading) -> str:
     if read.leaders:
         led = ", then ".join(f"{bar.label} from {bar.start:.1f} s" for bar in read.leaders[:6])
         sentences.append(f"Leader: {led}{' and others' if len(read.leaders) > 6 else ''}.")
-    faults = [fault_label(m) if m.band == SERVER else f"{m.band} {fault_label(m)}" for m in read.marks]
-    if faults:
-        more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""
-        sentences.append(f"Faults: {', '.join(faults[:8])}{more}.")
+    if read.marks:
+        sentences.append(f"Faults: {fault_list(read)}.")
     return " ".join([*sentences, *(f"{sentence}." for sentence in story(read))])
+
+
+def fault_list(read: Reading) -> str:
+    """The first eight faults, and how many more there are."""
+    told = [fault_label(mark, named=True) for mark in read.marks]
+    return ", ".join(told[:8]) + (f" and {len(told) - 8} more" if len(told) > 8 else "")
+
+
+def wrapped(sentence: str, letters: int = 120) -> list[str]:
+    """One long sentence on at most two lines."""
+    return textwrap.wrap(sentence, letters, max_lines=2, placeholder=" …")
 
 
 def many(n: int, noun: str) -> str:
