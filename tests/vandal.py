@@ -1,7 +1,9 @@
 """A stranger on the same Redis who forges a line of history: what makes a lamp of the panel red."""
 
-FORGED = ("kind", "SUCCEEDED", "task", "forged", "execution", "forged@1", "attempt", "1")
-REST = ("token", "7", "instance", "i1", "epoch", "", "data", "{}")
+FORGED = {
+    "kind": "SUCCEEDED", "task": "forged", "execution": "forged@1", "attempt": "1", "token": "7",
+    "instance": "i1", "epoch": "", "data": "{}",
+}  # fmt: skip
 
 
 def let_in(sim, at: float) -> None:
@@ -9,8 +11,6 @@ def let_in(sim, at: float) -> None:
 
     async def vandal(machine) -> None:
         await machine.sleep(at)
-        await machine.redis.xadd(
-            "{labsched:%s}:events" % sim.namespace, dict(zip(*[iter(FORGED + REST)] * 2, strict=True))
-        )
+        await machine.redis.xadd(f"{{labsched:{sim.namespace}}}:events", FORGED)
 
     sim.guest("vandal", vandal)

@@ -1,6 +1,11 @@
 """The lab: what notebooks import. Every call here yields something to look at.
 
     timeline(rec)     who ran what when, as a Picture          pictures/
+    spacetime(rec)    which messages went between whom
+    metrics(rec)      rates, durations, lateness, queue, over time
+    sweep_picture(frame, x=, y=)    what a setting changes, with intervals
+    lattice(explored)    every order of two clients
+    control(world)    a live panel of it                       panel/
     Picture           a figure with `.data` and `.alt`         figures.py
     predict, check, progress, reset    what a learner says before a run, and what is judged      exercises/
     zoo               algorithms that failed in public    zoo/
@@ -21,16 +26,38 @@ if TYPE_CHECKING:
     from .exercises.predictions import predict
     from .exercises.progress import progress
     from .figures import Picture
+    from .panel.widget import control
+    from .pictures.lattices import lattice
+    from .pictures.metrics import metrics
+    from .pictures.spacetime import spacetime
+    from .pictures.sweeps import sweep_picture
     from .pictures.timeline import timeline
 
-__all__ = ["Picture", "check", "predict", "progress", "reset", "timeline"]
+__all__ = [
+    "Picture",
+    "check",
+    "control",
+    "lattice",
+    "metrics",
+    "predict",
+    "progress",
+    "reset",
+    "spacetime",
+    "sweep_picture",
+    "timeline",
+]
 
 _HOMES = {
     "check": "exercises.grading",
+    "control": "panel.widget",
     "predict": "exercises.predictions",
     "progress": "exercises.progress",
     "reset": "exercises.copies",
     "Picture": "figures",
+    "lattice": "pictures.lattices",
+    "metrics": "pictures.metrics",
+    "spacetime": "pictures.spacetime",
+    "sweep_picture": "pictures.sweeps",
     "timeline": "pictures.timeline",
 }
 

@@ -367,7 +367,9 @@ class Simulation(Verbs):
             "epoch": EPOCH,
             "handlers": list(self.handlers),
             "ran": self.time,
-            "unrecorded": sorted(self._unrecorded),  # code of the user's own, which no recording can run again
+            "unrecorded": sorted(
+                self._unrecorded
+            ),  # code of the user's own, which no recording can run again
         }
 
     def close(self) -> None:

@@ -1,0 +1,319 @@
+"""The session behind the live panel: what it tells and when. Time is a number that the tests move."""
+
+import itertools
+
+import pytest
+from vandal import let_in
+
+from labsched import ConfigError
+from labsched.errors import LabschedError
+from labsched.lab.panel.script import asked
+from labsched.lab.panel.simulated import SimulatedSession
+from labsched.worlds import Simulation
+
+
+class Bench:
+    """A session without its thread: `pass_time` makes the rounds that the thread would make."""
+
+    def __init__(self, sim: Simulation, **options) -> None:
+        self.now = 100.0
+        self.session = SimulatedSession(sim, clock=lambda: self.now, **options)
+        self.told: list[tuple[float, str, dict]] = []
+        self.session.listen(lambda kind, body, buffers: self.told.append((self.now, kind, body)))
+
+    def pass_time(self, real: float, frame: float = 0.05) -> None:
+        for _ in range(round(real / frame)):
+            self.now += frame
+            self.session.turn(0)
+
+    def send(self, do: str, **args):
+        """Send it and let the session take one round, in no time."""
+        outcome = self.session.send(do, **args)
+        self.session.turn(0)
+        return outcome.result(0)
+
+    @property
+    def state(self) -> dict:
+        return self.session.state
+
+    def row(self, name: str) -> dict:
+        return next(row for row in self.state["rows"] if row["name"] == name)
+
+    def batches(self) -> list[dict]:
+        return [body for _, kind, body in self.told if kind == "events"]
+
+    def lamp(self, name: str) -> dict:
+        return next(lamp for lamp in self.state["lamps"] if lamp["id"] == name)
+
+
+@pytest.fixture
+def bench():
+    with Simulation(3, seed=7, tasks="data/tasks.yml") as sim:
+        made = Bench(sim)
+        yield made
+        made.session.replayable.close()
+
+
+def leader(bench: Bench) -> dict:
+    return next(row for row in bench.state["rows"] if row["leader"])
+
+
+def test_a_playing_world_keeps_pace_with_real_time_and_the_pace_changes_while_it_runs(bench):
+    bench.pass_time(4)
+    assert bench.session.replayable.time == pytest.approx(4, abs=0.1)
+    bench.send("pace", pace=20)
+    bench.pass_time(1)
+    assert bench.session.replayable.time == pytest.approx(24, abs=1.1)
+    bench.send("pace", pace=0.25)
+    bench.pass_time(4)
+    assert bench.session.replayable.time == pytest.approx(25, abs=1.2)
+
+
+def test_a_paused_world_stands_still_and_goes_on_from_there(bench):
+    bench.pass_time(2)
+    bench.send("pause")
+    there = bench.session.replayable.time
+    bench.pass_time(60)
+    assert bench.session.replayable.time == there
+    assert bench.state["playing"] is False
+    bench.send("play")
+    bench.pass_time(1)
+    assert bench.session.replayable.time == pytest.approx(there + 1, abs=0.1)
+
+
+def test_a_machine_that_was_asleep_does_not_make_the_world_rush(bench):
+    bench.pass_time(1)
+    bench.now += 3600
+    bench.session.turn(0)
+    bench.pass_time(1)
+    assert bench.session.replayable.time < 3
+
+
+def test_a_press_shows_in_the_state_of_the_same_round(bench):
+    bench.pass_time(3)
+    name = leader(bench)["name"]
+    bench.send("press", step=asked("kill", name))
+    assert (bench.row(name)["process"], bench.row(name)["alive"]) == ("killed", False)
+    assert bench.row(name)["state"] == "killed, not yet missed"
+    fault = bench.session.replayable.sim.faults[-1]
+    assert (fault["kind"], fault["target"], fault["by"]) == ("kill", name, "hand")
+
+
+def test_after_the_leader_was_killed_another_one_has_the_crown_of_the_second_election(bench):
+    bench.pass_time(3)
+    name = leader(bench)["name"]
+    assert leader(bench)["epoch"] == 1
+    bench.send("press", step=asked("kill", "leader"))
+    bench.pass_time(8)
+    assert leader(bench)["name"] != name
+    assert leader(bench)["epoch"] == 2
+    assert bench.row(name)["lease"] is None, "the cluster has given it up"
+
+
+@pytest.mark.parametrize(
+    ("verbs", "process", "state"),
+    [
+        (["pause"], "paused", "paused"),
+        (["pause", "resume"], "running", "running"),
+        (["partition"], "running", "cut off"),
+        (["partition", "heal"], "running", "running"),
+        (["kill", "restart"], "running", "running"),
+    ],
+)
+def test_each_button_shows_as_a_state_in_words_and_its_inverse_takes_it_back(bench, verbs, process, state):
+    bench.pass_time(3)
+    for verb in verbs:
+        bench.send("press", step=asked(verb, "i2"))
+    assert (bench.row("i2")["process"], bench.row("i2")["state"]) == (process, state)
+
+
+def test_a_row_says_what_runs_how_much_lease_is_left_and_by_how_much_the_clock_is_wrong(bench):
+    bench.send("press", step=asked("skew", "i2", 90))
+    bench.pass_time(10.6)
+    rows = bench.state["rows"]
+    assert any("data-backup" in row["running"] for row in rows)
+    assert sum(len(row["running"]) for row in rows) <= 3, "what has ended is gone"
+    assert all(2.5 < row["lease"] <= row["lease_of"] for row in rows)
+    assert [row["offset"] for row in rows] == [0.0, 90.0, 0.0]
+
+
+def test_state_and_events_are_told_four_times_a_second_at_most_beside_what_is_pressed(bench):
+    bench.pass_time(10)
+    for kind in ("state", "events"):
+        times = [at for at, what, _ in bench.told if what == kind]
+        assert 10 < len(times) <= 41, kind
+        assert min(b - a for a, b in itertools.pairwise(times)) > 0.24, kind
+
+
+def test_the_batches_hold_every_attempt_once_and_faults_in_their_place(bench):
+    bench.pass_time(4)
+    bench.send("press", step=asked("pause", "i1"))
+    bench.pass_time(4)
+    drawn = [event for batch in bench.batches() for event in batch["events"]]
+    runs = [event for event in drawn if event[1] == "RUNNING"]
+    told = [event for event in bench.session.replayable.told if event.kind == "RUNNING"]
+    assert [event[3] for event in runs] == [event.execution for event in told]
+    assert [event[2:5] for event in drawn if event[1] == "FAULT"] == [["i1", "", "pause"]]
+    assert [batch["reset"] for batch in bench.batches()].count(True) == 1
+
+
+def test_a_new_view_is_given_all_that_is_shown(bench):
+    bench.pass_time(5)
+    before = sum(len(batch["events"]) for batch in bench.batches())
+    bench.send("hello")
+    last = bench.batches()[-1]
+    assert last["reset"]
+    assert len(last["events"]) >= before > 5
+
+
+def test_a_voice_says_who_leads_and_what_was_done_but_not_everyday_work(bench):
+    bench.pass_time(3)
+    bench.send("press", step=asked("kill", "leader"))
+    bench.pass_time(8)
+    spoken = [line for batch in bench.batches() for line in batch["spoken"]]
+    assert any(line.endswith("was killed") for line in spoken)
+    assert any("leads, election #2" in line for line in spoken)
+    assert not any("cleanup-temp-files" in line for line in spoken)
+
+
+def test_a_lamp_is_grey_until_its_guarantee_was_exercised_and_then_says_how_often_it_held(bench):
+    bench.pass_time(0.5)
+    assert bench.lamp("one-leader-per-epoch") == {
+        "id": "one-leader-per-epoch", "light": "grey", "text": "not exercised",
+    }  # fmt: skip
+    bench.send("press", step=asked("kill", "leader"))
+    bench.pass_time(12)
+    lamp = bench.lamp("one-leader-per-epoch")
+    assert lamp["light"] == "green"
+    assert lamp["text"].startswith("held ")
+    assert len(bench.state["lamps"]) == 12
+
+
+def test_a_violated_guarantee_is_a_red_lamp_with_the_sentence_and_is_spoken():
+    sim = Simulation(3, seed=1, tasks="data/tasks.yml")
+    let_in(sim, 3.0)
+    bench = Bench(sim)
+    bench.pass_time(6)
+    lamp = bench.lamp("legal-transitions")
+    assert lamp["light"] == "red"
+    assert "forged@1 went from nothing to SUCCEEDED" in lamp["text"]
+    assert sum("legal-transitions is violated" in batch["spoken"] for batch in bench.batches()) == 1
+    sim.close()
+
+
+def test_the_guarantees_are_judged_once_a_second_at_most(bench, monkeypatch):
+    judged = []
+    judge = bench.session._judge
+    monkeypatch.setattr(bench.session, "_judge", lambda *args: (judged.append(bench.now), judge(*args)))
+    bench.pass_time(10)
+    assert 8 <= len(judged) <= 11
+
+
+def test_when_time_stands_still_the_last_state_is_judged_once_more_and_then_nothing_is_done(bench):
+    bench.pass_time(2.1)
+    bench.send("pause")
+    assert bench.session._wait() is not None
+    bench.pass_time(3)
+    assert bench.session._judged_to == bench.session.replayable.time
+    assert bench.session._wait() is None
+
+
+def test_stepping_and_running_to_the_next_leader_change_stop_the_clock(bench):
+    bench.pass_time(3)
+    bench.send("run_to", what="event")
+    assert bench.state["playing"] is False
+    there = bench.state["time"]
+    bench.send("press", step=asked("kill", "leader"))
+    bench.send("run_to", what="leader")
+    assert bench.state["time"] > there
+    assert leader(bench)["epoch"] == 2
+
+
+def test_seeking_back_resets_the_timeline_and_acting_there_is_shown_as_a_branch(bench):
+    bench.pass_time(10)
+    bench.send("seek", t=4.0)
+    assert bench.state["time"] == 4.0
+    assert bench.state["end"] > 9
+    bench.pass_time(0.5)
+    last = bench.batches()[-1]
+    assert last["reset"]
+    assert max(event[0] for event in last["events"]) <= 4.0
+    bench.send("press", step=asked("kill", "i1"))
+    assert (bench.state["branch"], bench.state["end"]) == (1, bench.state["time"])
+
+
+def test_finish_runs_the_rest_at_full_speed_and_is_the_script_with_the_same_presses(bench):
+    bench.pass_time(2)
+    bench.send("press", step=asked("kill", "leader"), at=12.0)
+    rec = bench.send("finish", until=60)
+    assert bench.state["time"] == 60
+    sim = Simulation(3, seed=7, tasks="data/tasks.yml")
+    sim.at(12).kill("leader")
+    assert rec.digest == sim.run(until=60).digest
+    sim.close()
+
+
+def test_finish_returns_what_there_is_when_its_time_is_over_already(bench):
+    bench.send("finish", until=20)
+    assert bench.send("finish", until=10).ended == bench.send("finish", until=None).ended
+
+
+@pytest.mark.parametrize(
+    ("do", "args", "why"),
+    [
+        ("press", {"step": asked("kill", "i9")}, "nothing is named 'i9'"),
+        ("press", {"step": asked("kill", "i1"), "at": -1}, "lies in the past"),
+        ("pace", {"pace": 21}, "allowed are 0.25 to 20"),
+        ("run_to", {"what": "lunch"}, "there is no next"),
+    ],
+)
+def test_what_cannot_be_done_is_told_to_whoever_asked_and_as_a_notice(bench, do, args, why):
+    with pytest.raises(ConfigError, match=why):
+        bench.send(do, **args)
+    assert why in bench.state["notice"]
+    bench.send("pause")
+    assert bench.state["notice"] == "", "it goes with the next command"
+
+
+def test_a_defect_stops_the_clock_and_shows_and_finish_raises_it(bench):
+    bench.pass_time(1)
+
+    async def broken(app):
+        raise ZeroDivisionError("a bug")
+
+    bench.session.replayable.sim.start_call(broken)
+    bench.pass_time(1)
+    assert bench.state["playing"] is False
+    assert "ZeroDivisionError" in bench.state["notice"]
+    with pytest.raises((ExceptionGroup, LabschedError)):
+        bench.send("finish", until=5)
+
+
+def test_a_listener_that_fails_does_not_stop_the_world(bench, caplog):
+    bench.session._listeners.insert(0, lambda *_: 1 / 0)
+    bench.pass_time(1)
+    assert bench.told
+    assert "a listener of the panel failed" in caplog.text
+
+
+def test_a_closed_session_refuses_what_comes_later_and_ends_its_thread():
+    session = SimulatedSession(Simulation(2, seed=1))
+    session.start()
+    session.press("kill", "i1")
+    session.close()
+    session._thread.join(10)
+    assert not session._thread.is_alive()
+    assert 'kill("i1")' in session.code()
+    with pytest.raises(ConfigError, match="the panel is closed"):
+        session.press("kill", "i2")
+    session.close()
+
+
+def test_a_picture_that_cannot_be_drawn_is_a_notice(bench, monkeypatch):
+    def broken(rec, guarantee):
+        raise ConfigError("too many messages")
+
+    monkeypatch.setattr("labsched.lab.panel.picture.of_violation", broken)
+    bench.send("picture", guarantee="one-holder")
+    bench.session.turn(30)
+    assert bench.state["notice"] == "no picture of one-holder: too many messages"
