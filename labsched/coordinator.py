@@ -253,8 +253,8 @@ class Coordinator:
         reply = await self._store.call("recover", *self._who(), BATCH)
         if not self._fenced(reply):
             return False
-        # Live leases move on before they end, so this look costs a call per lease, not per second. A new attempt may have
-        # a hard end before that.
+        # Live leases move on before they end, so this look costs a call per lease, not per second. A new attempt may
+        # have a hard end before that.
         wait = float(reply[2]) / 1000 if reply[2] else self._settings.instance_lease
         most = min(self._settings.instance_lease, HARD_ENDS * self._settings.sweep_every)
         self._sweep_at = self._host.clock.monotonic() + min(wait, most) + 0.001

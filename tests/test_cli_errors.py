@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -257,7 +256,9 @@ def test_an_interrupted_command_is_130(cli):
         text=True,
         env=clean_env(),
     )
-    assert following.stdout is not None and following.stdout.readline()  # before that, Python itself is interrupted
+    assert (
+        following.stdout is not None and following.stdout.readline()
+    )  # before that, Python itself is interrupted
     following.send_signal(signal.SIGINT)
     _, err = following.communicate(timeout=10)
     assert (following.returncode, err) == (130, "labsched: interrupted\n")

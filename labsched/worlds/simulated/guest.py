@@ -1,4 +1,4 @@
-"""A machine of the simulated world that runs other code than labsched's: an algorithm to be broken, an answer to grade."""
+"""A machine of the simulated world that runs other code than labsched: an algorithm to break, an answer to grade."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .node import Node
 
 
 class Machine:
-    """What a program has: its `name`, a `redis` client (and `servers`, one for each server), `rng`, and a clock that may
-    be wrong. Times are seconds.
+    """What a program has: its `name`, a `redis` client (and `servers`, one for each server), `rng`, and a clock that
+    may be wrong. Times are seconds.
     """
 
     def __init__(
