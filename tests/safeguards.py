@@ -228,7 +228,7 @@ FIRST: dict[str, int] = {
     "lease loss: bodies cancelled": 3,
     "lease loss: timer": 0,
     "lease loss: alarm": 0,
-    "recovery: dead instances": 7,
+    "recovery: dead instances": 14,
     "recovery: hard end": 0,
     "retention: only what ended": 27,
     "claim: max_concurrency": 2,
@@ -236,6 +236,6 @@ FIRST: dict[str, int] = {
     "dispatch: watermark + dispatch: id exists": 0,
     "release: owner + release: owner, below": 4,
     "claim: pool + worker: free slots": 0,
-    "claim: draining + worker: draining": 7,
+    "claim: draining + worker: draining": 34,
     "drain: bodies are waited for + leave: gives back": 3,
 }

@@ -9,9 +9,11 @@ import asyncio
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from labsched.app import Scheduler
 from labsched.config import Settings
+from labsched.connect import open_url
 from labsched.model import Kind
 
 from .fidelity_programme import Findings, next_event, programme
@@ -73,13 +75,30 @@ async def real(runs: int, lease: float = LEASE) -> Findings:
     async with ProcessCluster(3, app=TASKS_AT, settings=timings(lease), namespace="fidelity") as cluster:
         url = cluster._link("fidelity")
         async with Scheduler(url, namespace="fidelity", settings=timings(lease)) as app:
-            return await programme(_Real(cluster, app), runs)
+            found = await programme(_Real(cluster, app), runs)
+        found.service = await _service(url)
+        return found
+
+
+async def _service(url: str) -> float:
+    opened = open_url(url)
+    try:
+        told: Any = await opened.redis.info("commandstats")
+        return float(told["cmdstat_evalsha"]["usec_per_call"]) / 1e6
+    finally:
+        await opened.close()
 
 
 def simulated(runs: int, ways: Findings, lease: float = LEASE, seed: int = 1) -> Findings:
-    """The same on virtual time, with messages that take as long as they did in `ways`."""
+    """The same on virtual time, with messages and scripts that take as long as they did in `ways`."""
     with Simulation(
-        3, seed=seed, app=TASKS, settings=timings(lease), network=_recorded(ways.out), namespace="fidelity"
+        3,
+        seed=seed,
+        app=TASKS,
+        settings=timings(lease),
+        network=_recorded(ways.out),
+        namespace="fidelity",
+        service=ways.service,
     ) as sim:
         sim.network.set_latency(sim.servers[0].name, ANY, _recorded(ways.back))
 

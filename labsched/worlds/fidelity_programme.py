@@ -37,6 +37,7 @@ class Findings:
     told: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
     out: list[float] = field(default_factory=list)
     back: list[float] = field(default_factory=list)
+    service: float = 0.0  # seconds for which the real server works on one script
     start: list[float] = field(default_factory=list)
     failover: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
