@@ -150,3 +150,13 @@ def test_a_body_that_blocked_the_loop_may_end_by_itself():
 def test_a_body_that_went_on_beside_a_running_loop_was_not_stopped():
     (violation,) = lease_loss_is_told(blocked_until(9, loop_hears=12).rec()).violations
     assert "stopped a only 4.000 s after" in violation.sentence
+
+
+def test_a_lease_that_was_over_when_its_grant_was_heard_is_told_then():
+    # Seed 73 of the swarm: the loop was blocked while the join was on its way.
+    def heard_at_6(at: float) -> History:
+        h = cluster().at(6).note("joined", "i1", 1, lease=4.0, lease_margin=1.0, cancel_grace=0.5)
+        return told(h.note("proved", "i1", 1, sent=1.0), at, 4.0)
+
+    assert lease_loss_is_told(heard_at_6(6.0).rec()).ok
+    assert not lease_loss_is_told(heard_at_6(6.6).rec()).ok
