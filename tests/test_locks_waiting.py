@@ -266,11 +266,13 @@ async def test_a_pool_of_two_connections_serves_many_waiters(realserver):
     client = aioredis.Redis(connection_pool=pool)
     locks = LockManager(client, "t")
 
-    async def turn() -> None:
+    async def turn() -> int:
         lock = await locks.wait("n", at_most_for=30, timeout=20)
         await lock.release()
+        return lock.token
 
-    await asyncio.gather(*(turn() for _ in range(10)))
+    tokens = await asyncio.gather(*(turn() for _ in range(10)))
+    assert len(set(tokens)) == 10  # each had its turn; two connections may send them in another order
     await locks.close()
     await pool.aclose()
 

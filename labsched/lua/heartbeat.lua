@@ -3,7 +3,8 @@
 -- KEYS: namespace. ARGV: name, incarnation, lease_ms, how many attempts it runs, then the tokens that it was told are revoked and
 -- has dealt with.
 -- Returns {'ok', now, then lines as its mailbox should have had them, since hints get lost: 'work' when some waits that it
--- could run, 'lead' when something is overdue that it may dispatch, 'drain', 'cancel TOKEN', 'revoked TOKEN', and, when it holds more than it says, 'held TOKEN ID' for each} | {'refused', 'heartbeat', why}.
+-- could run, 'lead' when something is overdue that it may dispatch, 'drain', 'cancel TOKEN', 'revoked TOKEN', and, when it
+-- holds more than it says, 'held TOKEN ID' for each} | {'refused', 'heartbeat', why}.
 local OVERDUE = 200 -- ms: until then the coordinator may be about to act
 local name, inc = ARGV[1], ARGV[2]
 local lease = redis.call('ZSCORE', k_leases, inc)
