@@ -22,7 +22,8 @@ _CLOCKS = frozenset(
     if callable(call := getattr(time, name))
 )
 # Libraries read clocks for reasons of their own (log records, metrics); only what a program does itself counts.
-_LIBRARIES = sys.stdlib_module_names | {"redis", "fakeredis"}
+# hypothesis times every garbage collection, which may come in the middle of a program under test.
+_LIBRARIES = sys.stdlib_module_names | {"redis", "fakeredis", "hypothesis"}
 NO_TIME = "here time moves only between commands, and only with pauses=True"
 
 
