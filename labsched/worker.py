@@ -64,7 +64,7 @@ class Worker:
         self.on_stopped: Callable[[Attempt, str], None] = lambda attempt, how: None
         self.attempts: dict[str, Attempt] = {}  # by token: everything that takes up a slot
         self._ended: list[End] = []
-        # Tokens that the server says we hold and we know nothing of: the claims that were open when that was first seen.
+        # By token that the server says we hold and we know nothing of: the claims that were open at first sight of it.
         self._strange: dict[str, set[str]] = {}
         self._noted: dict[str, Context] = {}
         self._pumps = 2 if settings.pool_size >= TWO_PUMPS else 1
