@@ -64,7 +64,7 @@ class Instance:
         self.membership = Membership(
             store, host, settings, name, scope, registered_versions(handlers),
             on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_line=self._on_line,
-            running=self.worker.running, on_held=self.worker.compare,
+            running=self.worker.running, runs=self.worker.tokens, on_held=self.worker.compare,
         )  # fmt: skip
         self.worker.on_stopped = lambda attempt, how: self.membership.note(
             "stopped", execution=attempt.ctx.execution, token=attempt.ctx.token, how=how

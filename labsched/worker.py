@@ -123,6 +123,10 @@ class Worker:
         """Attempts that the server has to count as ours."""
         return len(self.attempts) + len(self._ended) + len(self._telling)
 
+    def tokens(self) -> list[int]:
+        """Tokens of the attempts that are here, or have ended and are yet to be told."""
+        return [int(token) for token in (*self.attempts, *(end.token for end in self._ended))]
+
     def compare(self, held: Mapping[str, str]) -> None:
         """What the server says we hold (token: execution) when that is more than `running`; empty when it is not.
 
