@@ -330,3 +330,9 @@ def test_a_read_only_server_refuses_every_write_and_no_read() -> None:
         with pytest.raises(redis.exceptions.ReadOnlyError):
             write()
     assert session.script("return redis.call('GET', 'a')") == b"1"
+
+
+def test_psetex_counts_milliseconds() -> None:
+    session = Session()
+    session.do("PSETEX", "k", 750, "v")
+    assert session.do("PTTL", "k") == 750

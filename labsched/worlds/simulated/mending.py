@@ -291,6 +291,12 @@ class MendedSocket(FakeSocket):
         # answers at once although there are none.
         return super()._xreadgroup(consumer, wanted, count, noack, idle, False) or None
 
+    def psetex(self, key: CommandItem, ms: int, value: bytes) -> SimpleString:
+        # fakeredis cuts the end to whole seconds: 750 ms were over at once.
+        done: SimpleString = super().psetex(key, ms, value)
+        key.expireat = self._db.time + ms / 1000
+        return done
+
     # --- order ----------------------------------------------------------------------------------------
 
     def smembers(self, key: CommandItem) -> list[bytes]:
