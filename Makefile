@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.labsched-ready
 # What most people need; `dask` and `browser` are large and only tests ask for them.
-EXTRAS ?= lab,test,dev
+EXTRAS ?= lab,panel,test,dev
 # Processes that share the tests; more than the cores makes the tests on real clusters wait for each other.
 WORKERS ?= 2
 
@@ -13,15 +13,16 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 FIND_PYTHON = for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	if "$$p" -c '$(SUITABLE)' >/dev/null 2>&1; then echo "$$p"; break; fi; done
 
-.PHONY: help .venv demo test test-all lint lab notebooks sweeps clean
+.PHONY: help .venv demo test test-all lint lab notebooks stored sweeps clean
 
 help:
 	@echo "make demo        three processes share work, the leader is killed, they carry on"
 	@echo "make test        the test suite"
 	@echo "make test-all    the same with 10 minutes of chaos"
 	@echo "make lint        ruff, mypy, import contracts"
-	@echo "make lab         JupyterLab on the notebooks"
+	@echo "make lab         JupyterLab on your own copy of the course"
 	@echo "make notebooks   run every notebook and store what changed"
+	@echo "make stored      rebuild what notebooks read from data/ instead of running it (long)"
 	@echo "make sweeps      1000 seeds of chaos in the simulated world (SEEDS=...)"
 	@echo "make .venv       only install (PYTHON=... picks the interpreter)"
 	@echo "make clean       remove caches and build products; keeps .venv"
@@ -59,10 +60,14 @@ lint: .venv
 	@$(BIN)/lint-imports
 
 lab: .venv
-	@$(BIN)/jupyter lab notebooks
+	@$(BIN)/labsched lab
 
 notebooks: .venv
 	@$(BIN)/python -m labsched.lab.rerun notebooks/*.ipynb
+
+stored: .venv
+	@for n in labsched/lab/stored/n*.py; do \
+		echo "$$n"; $(BIN)/python -m labsched.lab.stored.$$(basename $$n .py) || exit 1; done
 
 sweeps: .venv
 	@$(BIN)/labsched sim swarm --seeds $(or $(SEEDS),1000) --save labsched-sweep

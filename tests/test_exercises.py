@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import types
 
 import nbformat
 import pytest
 
+from labsched.config import Settings
 from labsched.errors import ConfigError
 from labsched.lab.exercises import grading
 from labsched.lab.exercises.copies import make_copy, reset
@@ -91,6 +93,18 @@ def test_what_an_answer_raises_is_told_with_the_learners_line_and_breaks_no_guar
     assert "your code raised ZeroDivisionError: oops (line" in verdict.sentence and "oops" in verdict.sentence
 
 
+def test_an_answer_that_never_ends_is_interrupted_and_told(exercise, monkeypatch):
+    monkeypatch.setattr(grading, "LONGEST", 0.2)
+    exercise(lambda answer: answer())
+
+    def answer():
+        while True:
+            with contextlib.suppress(Exception):
+                pass
+
+    assert "did not come to an end within 0.2 s" in check("03-acquire", answer).sentence
+
+
 @pytest.mark.parametrize("id", ["99-none", "03", "x", "../03-acquire"])
 def test_an_exercise_that_does_not_exist_is_one_line(id):
     with pytest.raises(ConfigError, match="there is no exercise"):
@@ -102,6 +116,10 @@ def test_nothing_is_kept_when_progress_is_off(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     predict(*ASK, answer="30 min")
     assert repr(progress()) == "nothing predicted and nothing solved yet" and list(tmp_path.iterdir()) == []
+
+
+def test_the_variable_that_switches_progress_off_is_no_unknown_setting():
+    assert Settings.load(env={"LABSCHED_PROGRESS": "off"}) == Settings()
 
 
 def test_a_broken_file_is_told_and_not_overwritten(own_file):

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom and prints what it says it prints; and it is stored as the rules ask."""
+"""Every notebook runs and prints what it says it prints, with its exercises solved too, and follows the rules."""
 
 import os
 import re
@@ -6,18 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import course
 import nbformat
 import pytest
+from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from labsched.lab import rerun
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = [pytest.param(path, id=path.name) for path in sorted(FOLDER.glob("*.ipynb"))]
-
-
-def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+SOLVABLE = [pytest.param(n, id=path.name) for n, path in course.NOTEBOOKS.items() if n in course.GRADED]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS)
@@ -38,10 +37,23 @@ def test_a_notebook_runs_and_prints_what_is_stored(path):
     quiet = {
         name: value for name, value in os.environ.items() if not name.startswith(("LABSCHED_", "PYTEST_"))
     }
+    quiet["LABSCHED_PROGRESS"] = "off"
     ran = subprocess.run(command, capture_output=True, text=True, cwd=FOLDER.parent, env=quiet, timeout=180)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    number = len(code_cells(nbformat.read(path, as_version=4)))
+    number = len(course.code_cells(nbformat.read(path, as_version=4)))
     assert f"{number} passed" in ran.stdout
+
+
+@pytest.mark.parametrize("number", SOLVABLE)
+def test_with_the_solutions_in_place_of_the_stubs_every_check_of_a_notebook_passes(number, monkeypatch):
+    monkeypatch.setenv("LABSCHED_PROGRESS", "off")
+    notebook = course.solved(number)
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+    ).execute()
+    verdicts = {id: course.shown(cell) for id, (cell, _) in course.checks(notebook).items()}
+    assert verdicts.keys() == course.graders(number).keys()
+    assert [id for id, told in verdicts.items() if not told.startswith("right: ")] == [], verdicts
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS)
@@ -57,7 +69,7 @@ def test_a_notebook_is_stored_as_the_rules_ask(path):
 @pytest.mark.parametrize("path", NOTEBOOKS)
 def test_a_cell_whose_output_is_not_compared_asserts_what_matters_or_only_looks(path):
     notebook = nbformat.read(path, as_version=4)
-    for cell in code_cells(notebook):
+    for cell in course.code_cells(notebook):
         changes = re.search(r"\.(kill|pause|partition|restart|trigger\w*|wait)\(", cell.source)
         if rerun.is_volatile(cell) and changes:
             assert "assert " in cell.source, cell.id
@@ -115,6 +127,19 @@ def test_rerun_tells_when_a_compared_cell_prints_something_else(tmp_path):
     path = saved(tmp_path, new_code_cell("import time\ntime.time_ns()", id="one"))
     rerun.rerun(path)
     assert rerun.rerun(path) == ["cell one now prints something else"]
+
+
+def test_rerun_stores_no_id_of_a_widget_and_nothing_is_kept_of_what_was_solved(tmp_path):
+    solved = "from labsched import lab\nlab.predict('00-a', 'b?', ['c'], answer='c')"
+    path = saved(
+        tmp_path,
+        new_code_cell("import ipywidgets\nipywidgets.IntSlider()", id="one"),
+        new_code_cell(solved, id="two"),
+    )
+    assert rerun.rerun(path) == []
+    shown = nbformat.read(path, as_version=4).cells[1].outputs[0].data
+    assert list(shown) == ["text/plain"]
+    assert [file.name for file in tmp_path.iterdir()] == ["n.ipynb"]
 
 
 def test_rerun_leaves_a_notebook_alone_when_a_cell_raises(tmp_path):

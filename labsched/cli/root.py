@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "trigger": "trigger", "pause": "steer", "resume": "steer", "disable": "steer", "cancel": "steer",
         "requeue": "steer", "backfill": "trigger", "drain": "steer",
     },
+    "Learn": {"lab": "lab", "panel": "panel"},
     "Judge": {"doctor": "doctor", "check": "check", "sim": "sim", "fidelity": "fidelity"},
 }  # fmt: skip
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}

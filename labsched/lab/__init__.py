@@ -7,6 +7,7 @@
     lattice(explored)    every order of two clients
     control(world)    a live panel of it                       panel/
     Picture           a figure with `.data` and `.alt`         figures.py
+    style("talk")    larger pictures, for a projector          projector.py
     predict, check, progress, reset    what a learner says before a run, and what is judged      exercises/
     zoo               algorithms that failed in public    zoo/
     rerun             python -m labsched.lab.rerun notebooks/*.ipynb
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .pictures.spacetime import spacetime
     from .pictures.sweeps import sweep_picture
     from .pictures.timeline import timeline
+    from .projector import style
 
 __all__ = [
     "Picture",
@@ -43,6 +45,7 @@ __all__ = [
     "progress",
     "reset",
     "spacetime",
+    "style",
     "sweep_picture",
     "timeline",
 ]
@@ -57,6 +60,7 @@ _HOMES = {
     "lattice": "pictures.lattices",
     "metrics": "pictures.metrics",
     "spacetime": "pictures.spacetime",
+    "style": "projector",
     "sweep_picture": "pictures.sweeps",
     "timeline": "pictures.timeline",
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DPI = 110
+shown_at = DPI  # see projector.py
 # What a user's matplotlibrc or a dark style must not change: pictures bring their own white ground.
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -84,7 +85,7 @@ class Picture(Figure):
             when = "Date" if name.endswith("svg") else "CreationDate"
             options.setdefault("metadata", {when: None})
         with style(), matplotlib.rc_context({"svg.hashsalt": "labsched"}):
-            super().savefig(fname, **{"facecolor": "white", "dpi": DPI, **options})
+            super().savefig(fname, **{"facecolor": "white", "dpi": shown_at, **options})
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         return self.png(), {"alt": self.alt}

@@ -6,10 +6,13 @@ the guarantee that it broke, a sentence with times, and the shortest run that sh
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import re
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
@@ -17,6 +20,8 @@ from typing import Any
 from labsched.errors import ConfigError
 
 from .progress import entry, keep
+
+LONGEST = 60.0  # seconds that a check may take; those of the course take a few at most
 
 Grader = Callable[[Any], "Verdict"]
 
@@ -48,14 +53,38 @@ def check(id: str, answer: Any) -> Verdict:
     """Judge an answer; what it raises is part of the verdict. ConfigError for an exercise that does not exist."""
     grader = _grader(id)
     try:
-        verdict = grader(answer)
+        with _ending():
+            verdict = grader(answer)
     except Exception as error:
         verdict = _raised(error)
+    except _Endless:
+        verdict = Verdict(
+            False, f"your code did not come to an end within {LONGEST:g} s: which loop never stops?"
+        )
     known = entry(id, "exercise")
     known.tries += not known.solved
     known.solved = known.solved or verdict.ok
     keep(id, known)
     return verdict
+
+
+class _Endless(BaseException):
+    """Raised in the middle of an answer that does not end; no `except Exception` of it stops this."""
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """A bare `while True: pass` sends no command that could be counted and awaits nothing: only another thread can
+    interrupt it."""
+    here = ctypes.c_ulong(threading.get_ident())
+    interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    timer = threading.Timer(LONGEST, interrupt, (here, ctypes.py_object(_Endless)))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _grader(id: str) -> Grader:

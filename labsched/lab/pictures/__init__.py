@@ -5,6 +5,7 @@ spacetime.py   messages between whom     sends.py which messages   spaces.py lan
 metrics.py     numbers over time         series.py rates, quantiles, levels
 sweeps.py      what a setting changes    points.py shares, medians, intervals
 lattices.py    every order of two clients    orders.py paths through the grid
+beliefs.py, deliveries.py, loads.py, overlays.py, slots.py, states.py, verdicts.py    pictures of single notebooks
 
 brush.py strokes   ink.py colours, hatches, signs   legend.py explains them   page.py headline and axis
 words.py titles, stories and alternative text

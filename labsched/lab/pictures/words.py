@@ -68,7 +68,7 @@ def short(name: str, letters: int) -> str:
 def takeovers(read: Reading) -> Iterator[str]:
     """A sentence for each leader that was hit or stepped down."""
     for leader, heir in zip_longest(read.leaders, read.leaders[1:]):
-        if leader.halt is None:
+        if leader.halt is None or leader.halt > read.end:  # what comes later is not this picture's
             if heir is not None and leader.outcome == "resigned":
                 yield f"{leader.label} stepped down at {leader.end:.1f} s, {_heir(leader, heir, leader.end)}"
             continue

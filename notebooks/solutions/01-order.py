@@ -1,0 +1,1 @@
+order = ["backup", "alert", "report", "mail", "index"]

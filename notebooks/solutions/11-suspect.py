@@ -1,0 +1,2 @@
+def suspect(gaps, silence):
+    return silence > 2.5 * max(gaps)

@@ -1,0 +1,2 @@
+def next_try(left, luck):
+    return left + luck.uniform(0, 1)

@@ -1,0 +1,2 @@
+def longest(settings):
+    return settings.leader_lease
