@@ -200,6 +200,9 @@ FIRST = ("HSET h1 a 1 b 5", "HSET h2 a x", "ZADD z1 1 a 2 b", f"ZADD z2 {TODAY} 
 @given(st.lists(COMMANDS, min_size=12, max_size=40))
 @example([["ZADD", "z1", "NX", "5", "a", "6", "a", "7", "b"], ["ZADD", "z1", "NX", "#9", "b"]])
 @example([["HSET", "h1", "a", str(EXACT - 1)], ["HINCRBY", "h1", "a", "1"], ["HINCRBY", "h1", "a", "1"]])
+@example(
+    [["HEXPIRE", "h1", "1", "FIELDS", "1", "a"], ["PASS"], ["HGET", "h1", "a"], ["HMGET", "h1", "a", "b"]]
+)
 def test_replies_and_data_are_those_of_fakeredis_s_own_way(commands: list[list[str]]) -> None:
     short, long = Session(), Session(shortcuts=False)
     for words in [*map(str.split, FIRST), *commands]:
