@@ -77,10 +77,18 @@ class Grant:
 class Cluster:
     """One namespace on one server. `call` is the raw way in, everything else spares arguments."""
 
-    def __init__(self, server: Server, clock: HandClock | ServerClock | None = None, **client: Any) -> None:
+    def __init__(
+        self,
+        server: Server,
+        clock: HandClock | ServerClock | None = None,
+        *,
+        trusted: bool = False,
+        **client: Any,
+    ) -> None:
         self.server, self.clock = server, clock
         self.redis = server.client(**client)
-        self.store = Store(self.redis, NAMESPACE, host=Host(rng=random.Random(7)), patience=0.2)
+        host = Host(rng=random.Random(7))
+        self.store = Store(self.redis, NAMESPACE, host=host, patience=0.2, trusted=trusted)
         self.registry = Registry(self.store)
         self.tasks: dict[str, Task] = {}
         self._serial = itertools.count(1)

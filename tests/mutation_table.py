@@ -2,7 +2,8 @@
 
 python tests/mutation_table.py [--seeds 200] [--jobs 1] [NAME ...]
 
-NAME is a safeguard of tests/safeguards.py, or one of its pairs, "a + b".
+NAME is a safeguard of tests/safeguards.py, or one of its pairs, "a + b". The exit code is 1 when one is missed that
+was seen before; those of UNSEEN are tried and may be missed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from mutation import Safeguard, broken, record
-from safeguards import PAIRS, SAFEGUARDS
+from safeguards import PAIRS, SAFEGUARDS, UNSEEN
 
 
 def first_seed(safeguard: Safeguard, seeds: int) -> tuple[int | None, float]:
@@ -57,11 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"there is no safeguard {unknown[0]!r}" if unknown else "--seeds and --jobs are 1 or more"
         )
     print("| without | falls | first seed | seeds per hour |\n|---|---|---|---|")
-    missed = 0
-    for line in rows(given.names or [s.name for s in known.values() if s.breaks], given.seeds, given.jobs):
-        missed += "none in" in line
+    names = given.names or [s.name for s in known.values() if s.breaks]
+    missed = set()
+    for name, line in zip(names, rows(names, given.seeds, given.jobs), strict=True):
         print(line, flush=True)
-    return 1 if missed else 0
+        if "none in" in line:
+            missed.add(name)
+    return 1 if missed - UNSEEN else 0
 
 
 if __name__ == "__main__":

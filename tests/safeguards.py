@@ -8,6 +8,7 @@ import pytest
 from mutation import EVERYWHERE, UNTIL, Edit, Patch, Safeguard
 
 from labsched.instance import Instance
+from labsched.locks import LockManager
 from labsched.membership import Membership
 from labsched.store import Store
 from labsched.worker import Worker
@@ -85,6 +86,17 @@ def _leaves_at_once(patch: pytest.MonkeyPatch) -> None:
         return None
 
     patch.setattr(Instance, "_finish_bodies", no_wait)
+
+
+def _copies_stay_open(patch: pytest.MonkeyPatch) -> None:
+    """A lock call that was sent again is not closed: a copy on its way may still take the lock."""
+    leave = LockManager._leave
+
+    async def only_given_up(self: LockManager, name: str, nonce: str, *, keep: bool | None = None) -> None:
+        if keep is None:
+            await leave(self, name, nonce)
+
+    patch.setattr(LockManager, "_leave", only_given_up)
 
 
 def off(
@@ -183,6 +195,15 @@ SAFEGUARDS: dict[str, Safeguard] = {
         off("retention: only what ended", "history-complete", "trim",
             "ipairs({'SUCCEEDED', 'FAILED', 'DEAD', 'CANCELLED', 'SKIPPED'})",
             "ipairs({'SUCCEEDED', 'FAILED', 'DEAD', 'CANCELLED', 'SKIPPED', 'READY'})"),
+        off("pause, resume: late copy", "", "set_status", "if before then return before end"),
+        off("requeue: late copy", "", "requeue", "if before then return before end"),
+        off("cancel: late copy", "", "cancel", "if before then return before end"),
+        off("fence store: late copy", "", "fence_put",
+            "if answered(k_fenced(resource), nonce) then return {'ok'} end"),
+        off("extend: late copy", "", "lock_extend", "if by == token and tonumber(ARGV[5]) < tonumber(last) then return "
+            "{'ok', num(l.ends), num(now)} end"),
+        method("acquire: late copy", "", _copies_stay_open),
+        off("acquire: closing keeps the grant", "", "lock_leave", "and not keep "),
         off("hint: repeated by heartbeats", "", "heartbeat", "if work_waits() then tell('work') end"),
     )
 }  # fmt: skip
@@ -213,6 +234,9 @@ PAIRS: dict[str, Safeguard] = {
     )
 }
 
+# No seed is known: a copy has to come behind later claims of its lane while work waits, which is drawn too rarely.
+UNSEEN = frozenset({"claim: late copy + what the server holds is compared"})
+
 # The first seed of the swarm that shows each.
 FIRST: dict[str, int] = {
     "finish: token": 11,
@@ -226,7 +250,7 @@ FIRST: dict[str, int] = {
     "acquire: taken": 4,
     "at_least_for": 2,
     "server's clock": 2,
-    "token: above the last": 2,
+    "token: above the last": 3,
     "event in the same step": 29,
     "trigger: id": 1,
     "join: supersedes": 3,

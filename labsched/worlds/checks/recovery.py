@@ -29,7 +29,7 @@ def bounded_recovery(rec: Recording) -> CheckResult:
     lost is RUNNING soon after a live instance has handler and slot.
 
     `deadline` is max(lease, leader_lease) + sweep_every + an allowance for requests, counted from the last possible
-    renewal, or from when the server and one other instance were healthy again, if they stayed so until then; a
+    renewal, or from when the server, one other instance and the leader's link were well again, if they stayed so; a
     leader that is hit or steps down meanwhile begins a takeover of its own. What ended sooner than that healthy
     spell began, or had none before the recording ended, is not counted. What a superseded incarnation held must be
     lost in the same step. Tested: attempts held by silent or superseded instances.
