@@ -14,6 +14,7 @@ from .errors import ConfigError
 from .handle import Handle, check_word
 from .metrics import Health, Metrics, health, metrics
 from .model import CatchUp, Event, Execution, InstanceInfo, LockInfo, Priority, Reason, State, TaskInfo
+from .overview import Overview, overview
 from .preview import Forecast, Preview, forecast, preview
 from .registry import Registry
 from .schedule import between
@@ -229,6 +230,15 @@ class Client(Handle):
         """The events after `since` up to `until`, without following. Raises `EventsGap`."""
         self._check_open()
         return await self._events.read(since, until)
+
+    async def newest(self, count: int = 50, after: str = "-") -> list[Event]:
+        """The newest `count` events of those after `after` (an id), oldest first; older ones are passed over."""
+        self._check_open()
+        return await self._events.newest(count, after)
+
+    async def overview(self) -> Overview:
+        """Instances, sizes, totals and next slots, in a number of commands that does not grow with the history."""
+        return await overview(self.registry_open())
 
     async def metrics(self) -> Metrics:
         """Counters, rates and distributions of the namespace."""

@@ -245,10 +245,20 @@ class Registry:
         (found,) = await self._read(("HGETALL", self._store.key("counts")))
         return {kind: int(value) for kind, value in pairs(found).items()}
 
-    async def sizes(self) -> dict[State, int]:
-        """How many executions are in each state now."""
-        sizes = await self._read(*(("ZCARD", self._store.key("state", state)) for state in State))
-        return dict(zip(State, (int(size) for size in sizes), strict=True))
+    async def sizes(self, states: Sequence[State] = tuple(State)) -> dict[State, int]:
+        """How many executions are in each of `states` now."""
+        sizes = await self._read(*(("ZCARD", self._store.key("state", state)) for state in states))
+        return dict(zip(states, (int(size) for size in sizes), strict=True))
+
+    async def heads(self) -> tuple[int, dict[str, int], dict[str, int]]:
+        """The server's clock (Unix ms), the next slot of each task that has one (ms), and the totals by kind."""
+        key = self._store.key
+        clock, due, counts = await self._read(
+            ("TIME",), ("ZRANGE", key("due", ""), 0, -1, "WITHSCORES"), ("HGETALL", key("counts"))
+        )
+        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        slots = {text(name): int(float(score)) for name, score in _scores(due)}
+        return now, slots, {kind: int(value) for kind, value in pairs(counts).items()}
 
     async def all_stats(self, tasks: Sequence[str]) -> list[dict[str, int]]:
         """Raw histogram fields of each task (metrics.py reads them)."""

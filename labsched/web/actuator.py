@@ -1,0 +1,96 @@
+"""Health in the shape of Spring Boot's Actuator, which probes and dashboards know how to read.
+
+`/actuator/health` is the whole; `/actuator/health/liveness` says that this process answers, and leaves Redis out: a
+probe that restarted every instance when the server is away would turn a short outage into a long one.
+`/actuator/health/readiness` says whether work should be sent here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from labsched.metrics import Component, Health
+
+from .guard import Access
+
+if TYPE_CHECKING:
+    from labsched.app import Scheduler
+
+LAG_SAMPLES, LAG_NAP = 3, 0.005  # how often, and how long, the loop is asked to sleep
+MOST_LAG = 0.5  # seconds; a loop this late cannot renew its lease in time for long
+READINESS = ("redis", "heartbeat", "loop")
+
+
+class Actuator:
+    """Answers for one instance, or (`name` None) for the cluster alone."""
+
+    def __init__(self, app: Scheduler, name: str | None) -> None:
+        self._app, self._name = app, name
+
+    def routes(self, access: Access) -> list[Route]:
+        async def health(request: Request) -> Response:
+            return _answer(await self.health())
+
+        async def liveness(request: Request) -> Response:
+            return _answer(_of({"loop": await self._loop()}))
+
+        async def readiness(request: Request) -> Response:
+            parts = (await self.health()).components
+            return _answer(_of({name: part for name, part in parts.items() if name in READINESS}))
+
+        return [
+            Route("/actuator/health", health),
+            Route("/actuator/health/liveness", liveness),
+            Route("/actuator/health/readiness", readiness),
+        ]
+
+    async def health(self) -> Health:
+        """Server, leader, everybody's heartbeats, this instance's own, and the lag of this loop."""
+        seen = await self._app.health()
+        parts = {**seen.components, "loop": await self._loop()}
+        if self._name is not None and parts["redis"].up:
+            parts["heartbeat"] = await self._heartbeat(self._name)
+        return _of(parts)
+
+    async def _heartbeat(self, name: str) -> Component:
+        own = next((i for i in await self._app.instances() if i.name == name), None)
+        if own is None:
+            return Component(up=False, detail=f"{name} is no member")
+        late = own.lease_left < self._app.settings.lease_margin
+        return Component(up=not late, detail=f"{name}'s lease has {own.lease_left:.1f} s left")
+
+    async def _loop(self) -> Component:
+        """How much later than asked a short sleep ends."""
+        loop, worst = asyncio.get_running_loop(), 0.0
+        for _ in range(LAG_SAMPLES):
+            due = loop.time() + LAG_NAP
+            await asyncio.sleep(LAG_NAP)
+            worst = max(worst, loop.time() - due)
+        return Component(up=worst < MOST_LAG, detail=f"{worst * 1000:.1f} ms late")
+
+
+def _of(parts: dict[str, Component]) -> Health:
+    return Health(up=all(part.up for part in parts.values()), components=parts)
+
+
+def _answer(health: Health) -> Response:
+    """200 with UP, or 503 with DOWN."""
+    status = {True: "UP", False: "DOWN"}
+    body = {
+        "status": status[health.up],
+        "components": {
+            name: {"status": status[part.up], "details": {"detail": part.detail}}
+            for name, part in health.components.items()
+        },
+    }
+    return Response(
+        msgspec.json.encode(body),
+        200 if health.up else 503,
+        media_type="application/vnd.spring-boot.actuator.v3+json",
+    )

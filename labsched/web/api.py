@@ -1,0 +1,172 @@
+"""What programs and the dashboard ask: listings, one thing in full, and the steering calls. JSON in and out.
+
+Times are Unix milliseconds, durations seconds, as in labsched.model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request
+
+from labsched.errors import ConfigError, LabschedError, PayloadError
+from labsched.metrics import Metrics
+from labsched.model import Event, Execution, InstanceInfo, LockInfo, Reason, State, TaskInfo
+
+from .endpoints import Endpoint, Param
+
+if TYPE_CHECKING:
+    from labsched.app import Scheduler
+
+MOST_ROWS = 1000
+NAME = Param("name", "path", {"type": "string"}, "of the task or instance")
+ID = Param("id", "path", {"type": "string"}, "of the execution")
+TASK = Param("task", "query", {"type": "string"}, "only of this task")
+STATE = Param(
+    "state", "query", {"type": "string", "enum": [str(state) for state in State]}, "only in this state"
+)
+LIMIT = Param(
+    "limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, "at most so many; 100"
+)
+BEFORE = Param(
+    "before", "query", {"type": "integer", "minimum": 0, "maximum": 4102444800000}, "older than this, Unix ms"
+)
+AFTER = Param(
+    "after",
+    "query",
+    {"type": "string", "pattern": r"^\d{1,15}-\d{1,9}$"},
+    "id of the last event that is known",
+)
+
+
+class Done(msgspec.Struct):
+    """What came of a steering call: `result` is what the Python call returns."""
+
+    result: Any
+
+
+class Api:
+    """The answers, on one open scheduler."""
+
+    def __init__(self, app: Scheduler) -> None:
+        self._app = app
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every call, in the order in which routes are tried."""
+        act = (400, 401, 403, 404, 503, 504)
+        payload = {"type": "object", "additionalProperties": True}
+        return (
+            Endpoint("GET", "/api/tasks", "tasks", "All tasks with their counters", self.tasks, list[TaskInfo]),
+            Endpoint("GET", "/api/executions", "executions", "Runs, newest first", self.executions, list[Execution],
+                     (TASK, STATE, LIMIT, BEFORE), errors=(400, 404, 503)),
+            Endpoint("GET", "/api/executions/{id:path}/why", "why", "Why a run is in its state", self.why,
+                     list[Reason], (ID,), errors=(404, 503)),
+            Endpoint("GET", "/api/executions/{id:path}", "execution", "One run with attempts and log", self.execution,
+                     Execution, (ID,), errors=(404, 503)),
+            Endpoint("GET", "/api/instances", "instances", "Members of the cluster", self.instances,
+                     list[InstanceInfo]),
+            Endpoint("GET", "/api/locks", "locks", "Locks that are held", self.locks, list[LockInfo]),
+            Endpoint("GET", "/api/events", "events", "The newest events, oldest first", self.events, list[Event],
+                     (AFTER, LIMIT)),
+            Endpoint("GET", "/api/metrics", "metrics", "Counters, rates, distributions", self.metrics, Metrics),
+            Endpoint("POST", "/api/tasks/{name:path}/trigger", "trigger", "Run it now; the result is the run's id",
+                     self.trigger, Done, (NAME,), payload, (*act, 409)),
+            Endpoint("POST", "/api/tasks/{name:path}/pause", "pause", "No more slots", self.pause, Done, (NAME,),
+                     errors=act),
+            Endpoint("POST", "/api/tasks/{name:path}/resume", "resume", "Slots again", self.resume, Done, (NAME,),
+                     errors=act),
+            Endpoint("POST", "/api/executions/{id:path}/cancel", "cancel", "Stop a run", self.cancel, Done, (ID,),
+                     errors=act),
+            Endpoint("POST", "/api/executions/{id:path}/requeue", "requeue", "Another life for FAILED and DEAD",
+                     self.requeue, Done, (ID,), errors=act),
+            Endpoint("POST", "/api/instances/{name:path}/drain", "drain", "Finish what it runs, then leave",
+                     self.drain, Done, (NAME,), errors=act),
+        )  # fmt: skip
+
+    # Looking.
+
+    async def tasks(self, request: Request) -> Any:
+        return await self._app.tasks()
+
+    async def executions(self, request: Request) -> Any:
+        task, before = request.query_params.get("task"), _number(request, "before", 4102444800000)
+        if task is not None:
+            await self._app.registry_open().task(task)
+        older = None if before is None else datetime.fromtimestamp(before / 1000, UTC)
+        return await self._app.executions(
+            task, request.query_params.get("state"), _number(request, "limit", MOST_ROWS) or 100, older
+        )
+
+    async def execution(self, request: Request) -> Any:
+        return await self._app.execution(request.path_params["id"])
+
+    async def why(self, request: Request) -> Any:
+        return await self._app.why(request.path_params["id"])
+
+    async def instances(self, request: Request) -> Any:
+        return await self._app.instances()
+
+    async def locks(self, request: Request) -> Any:
+        return await self._app.locks()
+
+    async def events(self, request: Request) -> Any:
+        after = request.query_params.get("after", "-")
+        if after != "-" and not re.fullmatch(r"\d{1,15}-\d{1,9}", after, re.ASCII):
+            raise ConfigError(f"after is {after[:40]!r}, allowed is an event's id")
+        return await self._app.newest(_number(request, "limit", MOST_ROWS) or 100, after)
+
+    async def metrics(self, request: Request) -> Any:
+        return await self._app.metrics()
+
+    # Steering.
+
+    async def trigger(self, request: Request) -> Any:
+        payload = await _body(request)
+        return Done((await self._app.trigger_many(request.path_params["name"], [payload]))[0])
+
+    async def pause(self, request: Request) -> Any:
+        return Done(await self._app.pause(request.path_params["name"]))
+
+    async def resume(self, request: Request) -> Any:
+        return Done(await self._app.resume(request.path_params["name"]))
+
+    async def cancel(self, request: Request) -> Any:
+        return Done(await self._app.cancel(request.path_params["id"]))
+
+    async def requeue(self, request: Request) -> Any:
+        await self._app.requeue(request.path_params["id"])
+        return Done(True)
+
+    async def drain(self, request: Request) -> Any:
+        name = request.path_params["name"]
+        if not await self._app.drain(name):
+            raise NotThere(f"no instance {name!r}")
+        return Done(True)
+
+
+class NotThere(LabschedError, LookupError):
+    """No instance of that name."""
+
+
+def _number(request: Request, name: str, most: int) -> int | None:
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    if not re.fullmatch(r"\d{1,15}", given, re.ASCII) or not int(given) <= most:
+        raise ConfigError(f"{name} is {given[:40]!r}, allowed is a whole number up to {most}")
+    return int(given)
+
+
+async def _body(request: Request) -> Mapping[str, Any]:
+    sent = await request.body()
+    try:
+        value = msgspec.json.decode(sent) if sent else {}
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PayloadError(f"the body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise PayloadError(f"the body is {type(value).__name__}, allowed is an object: the run's payload")
+    return value

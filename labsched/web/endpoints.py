@@ -1,0 +1,82 @@
+"""The table of JSON calls: routes and the OpenAPI document are both made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from labsched.errors import (
+    BacklogFull,
+    ConfigError,
+    EventsGap,
+    LabschedError,
+    OutcomeUnknown,
+    PayloadError,
+    ScheduleError,
+    ServerUnsuitable,
+    UnknownExecution,
+    UnknownTask,
+    Unreachable,
+)
+
+from .guard import refused
+
+Answer = Callable[[Request], Awaitable[Any]]
+
+# The first class that fits decides.
+STATUS: tuple[tuple[type[LabschedError], int], ...] = (
+    (UnknownTask, 404),
+    (UnknownExecution, 404),
+    (BacklogFull, 409),
+    (EventsGap, 410),
+    (PayloadError, 400),
+    (ScheduleError, 400),
+    (ConfigError, 400),
+    (ServerUnsuitable, 503),
+    (Unreachable, 503),
+    (OutcomeUnknown, 504),
+)
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter of a call, in its path or its query; `schema` is JSON Schema."""
+
+    name: str
+    where: Literal["path", "query"]
+    schema: Mapping[str, Any]
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One call. `answer` gets the request and returns what msgspec can encode; `returns` is its type; `body` the JSON
+    Schema of what is sent, None for nothing."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    name: str
+    about: str
+    answer: Answer
+    returns: Any
+    params: tuple[Param, ...] = ()
+    body: Mapping[str, Any] | None = None
+    errors: tuple[int, ...] = field(default=(400, 503))
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            value = await self.answer(request)
+        except LabschedError as error:
+            return told(error)
+        return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def told(error: LabschedError) -> Response:
+    """An error as an answer; `may_have_happened` tells whether asking again could do it twice."""
+    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+    return refused(status, str(error), may_have_happened=error.may_have_happened)
