@@ -30,6 +30,7 @@ EVERY = 1.0  # seconds between looks
 LINGER = 5.0  # seconds that it goes on after the last watcher left: a reload must not begin anew
 MOST_EVENTS = 500  # read in one look
 MOST_TASKS = 4  # whose numbers are read again in one look, those that waited longest
+MOST_PROGRESS = 4  # runs whose progress is read in one look
 MOST_WATCHERS = 200
 
 log = logging.getLogger("labsched")
@@ -126,8 +127,11 @@ class Feed:
         self._model.expire(seen.at)
         self._note_outcomes(events)
         await self._refresh(list(itertools.islice(self._model.dirty, MOST_TASKS)))
+        progress = await self._progress(seen.at)
         self._view = {
+            "progress": progress,
             "at": seen.at,
+            "namespace": self._app.namespace,
             "place": self._place,
             "instances": seen.instances,
             "states": seen.states,
@@ -148,6 +152,12 @@ class Feed:
         schedules = {info.name: describe(info.task.schedule) for info in await self._app.tasks()}
         self._rows = {row.name: Row(row, schedules.get(row.name, "")) for row in whole.tasks}
         self._note_outcomes(past)
+
+    async def _progress(self, now: float) -> dict[str, Any]:
+        """How far the longest-running bodies are, as far as they say."""
+        long = sorted((a for a in self._model.running.values() if now - a.start > 1), key=lambda a: a.start)
+        found = await self._app.registry_open().load([a.execution for a in long[:MOST_PROGRESS]])
+        return {x.id: x.progress for x in found if x.progress is not None}
 
     async def _reload(self) -> None:
         self._model.load(await self._app.executions(state=State.RUNNING, limit=1000), await self._app.locks())
