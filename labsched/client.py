@@ -258,10 +258,11 @@ class Client(Handle):
         info = await self.registry_open().task(name)
         return await diagnosis.why_not(self.registry, self._events, info, when, await self.now())
 
-    async def snapshot(self) -> dict[str, Any]:
-        """The whole state at one instant, as recordings keep it. Reads everything: not for a dashboard."""
+    async def snapshot(self, *, ended: bool = True) -> dict[str, Any]:
+        """The whole state at one instant, as recordings keep it. Reads everything; without `ended` all but the
+        executions that are over, whose number has no bound."""
         self._check_open()
-        return diagnosis.snapshot(await self._client.call("snapshot"))
+        return diagnosis.snapshot(await self._client.call("snapshot", "" if ended else "open"))
 
 
 def _milliseconds(what: str, when: datetime) -> int:

@@ -1,4 +1,4 @@
-"""The web server of `labsched instance` and `labsched up`: whether there is one, its token, and its address in words."""
+"""The web server of `labsched instance` and `labsched up`: whether there is one, and its token."""
 
 from __future__ import annotations
 

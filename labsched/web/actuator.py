@@ -15,8 +15,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from labsched.errors import LabschedError
 from labsched.metrics import Component, Health
 
+from .endpoints import limited
 from .guard import Access
 
 if TYPE_CHECKING:
@@ -52,14 +54,18 @@ class Actuator:
 
     async def health(self) -> Health:
         """Server, leader, everybody's heartbeats, this instance's own, and the lag of this loop."""
-        seen = await self._app.health()
+        try:
+            seen = await limited(self._app.health(), writes=False)
+        except LabschedError as error:
+            seen = _of({"redis": Component(up=False, detail=str(error))})
         parts = {**seen.components, "loop": await self._loop()}
         if self._name is not None and parts["redis"].up:
             parts["heartbeat"] = await self._heartbeat(self._name)
         return _of(parts)
 
     async def _heartbeat(self, name: str) -> Component:
-        own = next((i for i in await self._app.instances() if i.name == name), None)
+        members = await limited(self._app.instances(), writes=False)
+        own = next((i for i in members if i.name == name), None)
         if own is None:
             return Component(up=False, detail=f"{name} is no member")
         late = own.lease_left < self._app.settings.lease_margin

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -26,6 +27,9 @@ from labsched.errors import (
 
 from .guard import refused
 
+LIMIT = 5.0  # seconds that a call may take: an instance itself waits for its server for ever
+
+T = TypeVar("T")
 Answer = Callable[[Request], Awaitable[Any]]
 
 # The first class that fits decides.
@@ -70,10 +74,21 @@ class Endpoint:
 
     async def __call__(self, request: Request) -> Response:
         try:
-            value = await self.answer(request)
+            value = await limited(self.answer(request), writes=self.method != "GET")
         except LabschedError as error:
             return told(error)
         return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+async def limited(answer: Awaitable[T], *, writes: bool) -> T:
+    """What `answer` gives, or Unreachable after `LIMIT` seconds; OutcomeUnknown when it `writes`."""
+    try:
+        async with asyncio.timeout(LIMIT):
+            return await answer
+    except TimeoutError:
+        if writes:
+            raise OutcomeUnknown(f"no answer from Redis within {LIMIT:g} s: it may have happened") from None
+        raise Unreachable(f"no answer from Redis within {LIMIT:g} s") from None
 
 
 def told(error: LabschedError) -> Response:

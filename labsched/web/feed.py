@@ -21,6 +21,8 @@ from labsched.metrics import TaskMetrics, task_metrics
 from labsched.model import State
 from labsched.schedule import describe
 
+from .endpoints import limited
+from .judge import Judge
 from .model import Model
 
 if TYPE_CHECKING:
@@ -50,11 +52,11 @@ class Feed:
     def __init__(self, app: Scheduler, every: float = EVERY) -> None:
         self._app, self._every = app, every
         self._model = Model()
+        self._judge = Judge(app)
         self._rows: dict[str, Row] = {}
         self._changed: set[str] = set()
         self._view: dict[str, Any] = {}
         self._place = ""  # id of the newest event that was read
-        self._skipped = 0
         self._watchers: set[asyncio.Queue[bytes]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -100,13 +102,14 @@ class Feed:
     def _start(self) -> None:
         if self._looking is None or self._looking.done():
             self._ready.clear()
+            self._place = ""
             self._looking = asyncio.get_running_loop().create_task(self._look_on(), name="feed")
 
     async def _look_on(self) -> None:
         quiet = 0.0
         while quiet < LINGER:
             try:
-                await self._look()
+                await limited(self._look(), writes=False)
             except LabschedError as error:
                 self._view = {**self._view, "trouble": str(error)}
             self._ready.set()
@@ -118,7 +121,8 @@ class Feed:
         if not self._place:
             await self._begin()
         events = await self._app.newest(MOST_EVENTS, self._place)
-        if len(events) == MOST_EVENTS:
+        missed = len(events) == MOST_EVENTS
+        if missed:
             await self._reload()
         seen = await self._app.overview()
         if events:
@@ -126,6 +130,7 @@ class Feed:
         self._model.apply(events)
         self._model.expire(seen.at)
         self._note_outcomes(events)
+        await self._judge.take(events, seen.at, missed=missed)
         await self._refresh(list(itertools.islice(self._model.dirty, MOST_TASKS)))
         progress = await self._progress(seen.at)
         self._view = {
@@ -137,14 +142,16 @@ class Feed:
             "states": seen.states,
             "counts": seen.counts,
             "due": seen.due,
-            "skipped": self._skipped,
+            "missed": missed,
+            "guarantees": self._judge.lamps,
+            "judged": self._judge.judged,
         }
 
     async def _begin(self) -> None:
         """Everything once. Events that happened before are only there to be seen."""
         past = await self._app.newest(MOST_EVENTS)
         self._place = past[-1].id if past else "0-0"
-        self._model = Model()
+        self._model, self._judge = Model(), Judge(self._app)
         self._model.apply(past)
         self._model.dirty.clear()
         await self._reload()

@@ -22,12 +22,13 @@ function take(message) {
 
 function draw() {
   const m = state.message;
-  if (!m || !m.instances) return;
+  if (!m) return;
+  alarm(m);
+  if (!m.instances) return;
   const leader = m.instances.find((instance) => instance.leader);
   $("#summary").textContent = `${clock(m.at)} UTC · ${leader ? `${leader.name} leads` : "nobody leads"} · `
     + `${m.states.RUNNING} running · ${m.states.READY + m.states.RETRYING + m.states.BUFFERED} waiting`;
   $("#namespace").textContent = m.namespace || "";
-  alarm(m);
   instances(m);
   guarantees(m);
   tasks(m);
