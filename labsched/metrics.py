@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -58,6 +59,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     elections: int
     locks_acquired: int
+    locks_refused: int
     success_rate: float | None
     leader: str | None
     epoch: int | None
@@ -120,6 +122,20 @@ def task_metrics(info: TaskInfo, stats: Mapping[str, int]) -> TaskMetrics:
     )
 
 
+def cumulated(stats: Mapping[str, int], prefix: str, unit: float) -> list[tuple[float, int]]:
+    """The same as a cumulative histogram: (upper bound in seconds, how many are at most that), the last unbounded.
+
+    Bounds are exact, two octaves apart, from about a millisecond to about an hour.
+    """
+    buckets = sorted((int(f[2:]), n) for f, n in stats.items() if f.startswith(f"{prefix}:"))
+    smallest = round(math.log2(1e-3 / unit))
+    found = []
+    for octave in range(smallest, smallest + 24, 2):
+        # Bucket b ends where 4*log2(v + 1) reaches b + 1.
+        found.append(((2**octave - 1 or 1) * unit, sum(n for b, n in buckets if b < 4 * octave)))
+    return [*found, (math.inf, sum(n for _, n in buckets))]
+
+
 async def metrics(registry: Registry, now: int) -> Metrics:
     """Read everything that is counted; costs a few commands per task and instance."""
     counts, sizes, infos = await registry.counts(), await registry.sizes(), await registry.tasks()
@@ -143,6 +159,7 @@ async def metrics(registry: Registry, now: int) -> Metrics:
         refused=counts.get("REFUSED", 0),
         elections=counts.get("ELECTED", 0),
         locks_acquired=counts.get("LOCK_ACQUIRED", 0),
+        locks_refused=counts.get("LOCK_REFUSED", 0),
         success_rate=_rate(counts.get("SUCCEEDED", 0), failed + dead),
         leader=leader.name if leader else None,
         epoch=leader.epoch if leader else None,

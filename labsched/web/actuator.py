@@ -8,7 +8,7 @@ probe that restarted every instance when the server is away would turn a short o
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.requests import Request
@@ -18,12 +18,14 @@ from starlette.routing import Route
 from labsched.errors import LabschedError
 from labsched.metrics import Component, Health
 
-from .endpoints import limited
-from .guard import Access
+from .endpoints import limited, told
+from .guard import Access, refused
+from .meters import BY_NAME, Meter, Tags
 
 if TYPE_CHECKING:
     from labsched.app import Scheduler
 
+SPRING = "application/vnd.spring-boot.actuator.v3+json"
 LAG_SAMPLES, LAG_NAP = 3, 0.005  # how often, and how long, the loop is asked to sleep
 MOST_LAG = 0.5  # seconds; a loop this late cannot renew its lease in time for long
 READINESS = ("redis", "heartbeat", "loop")
@@ -50,7 +52,27 @@ class Actuator:
             Route("/actuator/health", health),
             Route("/actuator/health/liveness", liveness),
             Route("/actuator/health/readiness", readiness),
+            Route("/actuator/metrics", self._names),
+            Route("/actuator/metrics/{name}", self._metric),
         ]
+
+    async def _names(self, request: Request) -> Response:
+        return _json({"names": sorted(BY_NAME)})
+
+    async def _metric(self, request: Request) -> Response:
+        """One meter; `?tag=KEY:VALUE`, as often as one likes, leaves the samples that have them all."""
+        meter = BY_NAME.get(request.path_params["name"])
+        if meter is None:
+            return refused(404, f"no metric {request.path_params['name'][:80]!r}")
+        wanted = dict(tag.partition(":")[::2] for tag in request.query_params.getlist("tag"))
+        try:
+            seen = await limited(self._app.metrics(), writes=False)
+        except LabschedError as error:
+            return told(error)
+        samples = [(tags, value) for tags, value in meter.read(seen) if wanted.items() <= tags.items()]
+        if wanted and not samples:
+            return refused(404, f"{meter.name} has no such tags")
+        return _json(_shown(meter, samples, set(meter.tags) - set(wanted)))
 
     async def health(self) -> Health:
         """Server, leader, everybody's heartbeats, this instance's own, and the lag of this loop."""
@@ -81,6 +103,23 @@ class Actuator:
         return Component(up=worst < MOST_LAG, detail=f"{worst * 1000:.1f} ms late")
 
 
+def _shown(meter: Meter, samples: list[tuple[Tags, float]], free: set[str]) -> dict[str, Any]:
+    """As Spring shows it: the sum of all samples, and which tags would tell them apart."""
+    statistic = "COUNT" if meter.kind == "counter" else "VALUE"
+    values = {tag: sorted({tags[tag] for tags, _ in samples}) for tag in meter.tags if tag in free}
+    return {
+        "name": meter.name,
+        "description": meter.about,
+        "baseUnit": meter.unit or None,
+        "measurements": [{"statistic": statistic, "value": sum(value for _, value in samples)}],
+        "availableTags": [{"tag": tag, "values": found} for tag, found in values.items() if found],
+    }
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type=SPRING)
+
+
 def _of(parts: dict[str, Component]) -> Health:
     return Health(up=all(part.up for part in parts.values()), components=parts)
 
@@ -98,5 +137,5 @@ def _answer(health: Health) -> Response:
     return Response(
         msgspec.json.encode(body),
         200 if health.up else 503,
-        media_type="application/vnd.spring-boot.actuator.v3+json",
+        media_type=SPRING,
     )

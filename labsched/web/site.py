@@ -19,10 +19,11 @@ from labsched.errors import LabschedError
 
 from .actuator import Actuator
 from .api import Api
-from .endpoints import told
+from .endpoints import limited, told
 from .feed import Feed
 from .guard import COOKIE, Access, Guard, refused
 from .openapi import document
+from .prometheus import exposition
 from .stream import stream
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
     async def live(request: Request) -> Response:
         return stream(feed, request)
 
+    async def prometheus(request: Request) -> Response:
+        text, kind = await limited(exposition(app, request.headers.get("accept", "")), writes=False)
+        return Response(text, headers={"content-type": kind})
+
     async def contract(request: Request) -> Response:
         return Response(openapi, media_type="application/json")
 
@@ -68,6 +73,7 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
         Route("/api/state", state),
         Route("/api/stream", live),
         Route("/api/openapi.json", contract),
+        Route("/metrics", prometheus),
         Route("/api/session", session, methods=["POST"]),
         *(Route(e.path, e.__call__, methods=[e.method], name=e.name) for e in endpoints),
         *Actuator(app, name).routes(access),
