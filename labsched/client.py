@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from . import codec, diagnosis
+from . import codec, diagnosis, rawkeys
 from .durations import seconds
 from .errors import ConfigError
 from .handle import Handle, check_word
@@ -257,6 +257,16 @@ class Client(Handle):
         when = None if at is None else _milliseconds("at", at)
         info = await self.registry_open().task(name)
         return await diagnosis.why_not(self.registry, self._events, info, when, await self.now())
+
+    async def keys(self, cursor: str = "0", part: str = "") -> rawkeys.KeyPage:
+        """A stretch of the namespace's keys, those whose name contains `part`."""
+        self._check_open()
+        return await rawkeys.keys(self._client, cursor, part)
+
+    async def key(self, name: str) -> rawkeys.KeyValue:
+        """What lies under one of them. Raises `ConfigError` when there is none."""
+        self._check_open()
+        return await rawkeys.key(self._client, name)
 
     async def snapshot(self, *, ended: bool = True) -> dict[str, Any]:
         """The whole state at one instant, as recordings keep it. Reads everything; without `ended` all but the

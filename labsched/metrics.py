@@ -125,14 +125,15 @@ def task_metrics(info: TaskInfo, stats: Mapping[str, int]) -> TaskMetrics:
 def cumulated(stats: Mapping[str, int], prefix: str, unit: float) -> list[tuple[float, int]]:
     """The same as a cumulative histogram: (upper bound in seconds, how many are at most that), the last unbounded.
 
-    Bounds are exact, two octaves apart, from about a millisecond to about an hour.
+    Bounds are exact, two octaves apart, from a few milliseconds to about an hour.
     """
     buckets = sorted((int(f[2:]), n) for f, n in stats.items() if f.startswith(f"{prefix}:"))
-    smallest = round(math.log2(1e-3 / unit))
+    smallest = round(math.log2(1e-3 / unit)) + 2
     found = []
-    for octave in range(smallest, smallest + 24, 2):
-        # Bucket b ends where 4*log2(v + 1) reaches b + 1.
-        found.append(((2**octave - 1 or 1) * unit, sum(n for b, n in buckets if b < 4 * octave)))
+    for octave in range(smallest, smallest + 22, 2):
+        # The first bucket beyond, 4*octave, begins at v = 2**octave - 1, and v is whole.
+        bound = float(f"{(2**octave - 2) * unit:.9g}")
+        found.append((bound, sum(n for b, n in buckets if b < 4 * octave)))
     return [*found, (math.inf, sum(n for _, n in buckets))]
 
 

@@ -16,6 +16,8 @@ from starlette.requests import Request
 from labsched.errors import ConfigError, LabschedError, PayloadError
 from labsched.metrics import Metrics
 from labsched.model import Event, Execution, InstanceInfo, LockInfo, Reason, State, TaskInfo
+from labsched.preview import Preview
+from labsched.rawkeys import KeyPage, KeyValue
 
 from .endpoints import Endpoint, Param
 
@@ -29,6 +31,11 @@ TASK = Param("task", "query", {"type": "string"}, "only of this task")
 STATE = Param(
     "state", "query", {"type": "string", "enum": [str(state) for state in State]}, "only in this state"
 )
+INSTANCE = Param(
+    "instance", "query", {"type": "string"}, "only last run by this instance, of the newest 1,000"
+)
+CURSOR = Param("cursor", "query", {"type": "string", "pattern": r"^\d{1,20}$"}, "what the page before gave")
+PART = Param("part", "query", {"type": "string"}, "only names that contain this")
 LIMIT = Param(
     "limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, "at most so many; 100"
 )
@@ -62,7 +69,7 @@ class Api:
         return (
             Endpoint("GET", "/api/tasks", "tasks", "All tasks with their counters", self.tasks, list[TaskInfo]),
             Endpoint("GET", "/api/executions", "executions", "Runs, newest first", self.executions, list[Execution],
-                     (TASK, STATE, LIMIT, BEFORE), errors=(400, 404, 503)),
+                     (TASK, STATE, INSTANCE, LIMIT, BEFORE), errors=(400, 404, 503)),
             Endpoint("GET", "/api/executions/{id:path}/why", "why", "Why a run is in its state", self.why,
                      list[Reason], (ID,), errors=(404, 503)),
             Endpoint("GET", "/api/executions/{id:path}", "execution", "One run with attempts and log", self.execution,
@@ -72,6 +79,11 @@ class Api:
             Endpoint("GET", "/api/locks", "locks", "Locks that are held", self.locks, list[LockInfo]),
             Endpoint("GET", "/api/events", "events", "The newest events, oldest first", self.events, list[Event],
                      (AFTER, LIMIT)),
+            Endpoint("GET", "/api/keys", "keys", "Raw keys of the namespace, a stretch of them", self.keys, KeyPage,
+                     (CURSOR, PART)),
+            Endpoint("GET", "/api/keys/{name:path}", "key", "What lies under a raw key", self.key, KeyValue, (NAME,)),
+            Endpoint("GET", "/api/tasks/{name:path}/preview", "preview", "The next ten slots", self.preview,
+                     list[Preview], (NAME,), errors=(404, 503)),
             Endpoint("GET", "/api/metrics", "metrics", "Counters, rates, distributions", self.metrics, Metrics),
             Endpoint("POST", "/api/tasks/{name:path}/trigger", "trigger", "Run it now; the result is the run's id",
                      self.trigger, Done, (NAME,), payload, (*act, 409)),
@@ -97,9 +109,10 @@ class Api:
         if task is not None:
             await self._app.registry_open().task(task)
         older = None if before is None else datetime.fromtimestamp(before / 1000, UTC)
-        return await self._app.executions(
-            task, request.query_params.get("state"), _number(request, "limit", MOST_ROWS) or 100, older
-        )
+        instance, limit = request.query_params.get("instance"), _number(request, "limit", MOST_ROWS) or 100
+        read = limit if instance is None else MOST_ROWS
+        found = await self._app.executions(task, request.query_params.get("state"), read, older)
+        return [x for x in found if instance in (None, x.instance)][:limit]
 
     async def execution(self, request: Request) -> Any:
         return await self._app.execution(request.path_params["id"])
@@ -118,6 +131,17 @@ class Api:
         if after != "-" and not re.fullmatch(r"\d{1,15}-\d{1,9}", after, re.ASCII):
             raise ConfigError(f"after is {after[:40]!r}, allowed is an event's id")
         return await self._app.newest(_number(request, "limit", MOST_ROWS) or 100, after)
+
+    async def keys(self, request: Request) -> Any:
+        return await self._app.keys(
+            request.query_params.get("cursor", "0"), request.query_params.get("part", "")
+        )
+
+    async def key(self, request: Request) -> Any:
+        return await self._app.key(request.path_params["name"])
+
+    async def preview(self, request: Request) -> Any:
+        return await self._app.preview(request.path_params["name"])
 
     async def metrics(self, request: Request) -> Any:
         return await self._app.metrics()

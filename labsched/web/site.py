@@ -37,8 +37,11 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
     feed, endpoints = Feed(app), Api(app).endpoints()
     openapi = document(endpoints)
 
-    async def page(request: Request) -> Response:
+    async def dashboard(request: Request) -> Response:
         return FileResponse(HERE / "static" / "dashboard.html", media_type="text/html")
+
+    async def console(request: Request) -> Response:
+        return FileResponse(HERE / "static" / "console.html", media_type="text/html")
 
     async def home(request: Request) -> Response:
         return RedirectResponse("/scheduler/dashboard")
@@ -69,7 +72,8 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
 
     routes = [
         Route("/", home),
-        Route("/scheduler/dashboard", page),
+        Route("/scheduler/dashboard", dashboard),
+        Route("/scheduler/console", console),
         Route("/api/state", state),
         Route("/api/stream", live),
         Route("/api/openapi.json", contract),
