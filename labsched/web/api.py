@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.requests import Request
 
-from labsched.errors import ConfigError, LabschedError, PayloadError
+from labsched.errors import ConfigError, PayloadError
 from labsched.metrics import Metrics
 from labsched.model import Event, Execution, InstanceInfo, LockInfo, Reason, State, TaskInfo
 from labsched.preview import Preview
 from labsched.rawkeys import KeyPage, KeyValue
 
-from .endpoints import Endpoint, Param
+from .endpoints import Endpoint, NotThere, Param
 
 if TYPE_CHECKING:
     from labsched.app import Scheduler
@@ -40,7 +40,7 @@ LIMIT = Param(
     "limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, "at most so many; 100"
 )
 BEFORE = Param(
-    "before", "query", {"type": "integer", "minimum": 0, "maximum": 4102444800000}, "older than this, Unix ms"
+    "before", "query", {"type": "integer", "minimum": 1, "maximum": 4102444800000}, "older than this, Unix ms"
 )
 AFTER = Param(
     "after",
@@ -172,16 +172,12 @@ class Api:
         return Done(True)
 
 
-class NotThere(LabschedError, LookupError):
-    """No instance of that name."""
-
-
 def _number(request: Request, name: str, most: int) -> int | None:
     given = request.query_params.get(name)
     if given is None:
         return None
-    if not re.fullmatch(r"\d{1,15}", given, re.ASCII) or not int(given) <= most:
-        raise ConfigError(f"{name} is {given[:40]!r}, allowed is a whole number up to {most}")
+    if not re.fullmatch(r"\d{1,15}", given, re.ASCII) or not 1 <= int(given) <= most:
+        raise ConfigError(f"{name} is {given[:40]!r}, allowed is a whole number from 1 to {most}")
     return int(given)
 
 

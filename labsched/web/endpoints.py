@@ -32,10 +32,16 @@ LIMIT = 5.0  # seconds that a call may take: an instance itself waits for its se
 T = TypeVar("T")
 Answer = Callable[[Request], Awaitable[Any]]
 
+
+class NotThere(LabschedError, LookupError):
+    """No instance of that name."""
+
+
 # The first class that fits decides.
 STATUS: tuple[tuple[type[LabschedError], int], ...] = (
     (UnknownTask, 404),
     (UnknownExecution, 404),
+    (NotThere, 404),
     (BacklogFull, 409),
     (EventsGap, 410),
     (PayloadError, 400),

@@ -74,12 +74,7 @@ class Feed:
         self._watchers.add(queue)
         try:
             while True:
-                part = await queue.get()
-                if queue.full():
-                    while not queue.empty():
-                        queue.get_nowait()
-                    part = self.whole()
-                yield part
+                yield await queue.get()
         finally:
             self._watchers.discard(queue)
 
@@ -112,6 +107,13 @@ class Feed:
                 await limited(self._look(), writes=False)
             except LabschedError as error:
                 self._view = {**self._view, "trouble": str(error)}
+            except Exception:
+                # A dashboard that stands still would look as if the cluster did.
+                log.exception("the dashboard's feed: this should not happen")
+                self._view = {
+                    **self._view,
+                    "trouble": "the dashboard has failed, and tries again; the log says why",
+                }
             self._ready.set()
             self._tell()
             quiet = 0.0 if self._watchers else quiet + self._every
@@ -193,8 +195,10 @@ class Feed:
         self._changed.clear()
         part = self._message("part", rows, list(self._model.seconds)[-3:], [])
         for queue in self._watchers:
-            with contextlib.suppress(asyncio.QueueFull):
-                queue.put_nowait(part)
+            late = queue.full()
+            while late and not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(self.whole() if late else part)
 
     def _message(self, kind: str, rows: dict[str, Row], seconds: list[Any], attempts: list[Any]) -> bytes:
         model = self._model
