@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from redis import exceptions as rex
 
 from .errors import ConfigError
 from .store import Store, glob, pairs, text, texts
@@ -15,11 +16,18 @@ SHOWN = 100  # elements of a key
 LONGEST = 2000  # characters of an element
 
 
+class KeyName(msgspec.Struct, frozen=True):
+    """A key without its prefix, and what Redis calls its type."""
+
+    name: str
+    type: str
+
+
 class KeyPage(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of the keys, without their prefix; `cursor` continues, "0" ends. Redis gives no order."""
 
     prefix: str
-    keys: tuple[tuple[str, str], ...]  # name, type
+    keys: tuple[KeyName, ...]
     cursor: str
 
 
@@ -40,10 +48,15 @@ async def keys(store: Store, cursor: str = "0", part: str = "") -> KeyPage:
         raise ConfigError(f"cursor is {cursor[:40]!r}, allowed is what the page before gave")
     wanted = glob(store.prefix) + (f"*{glob(part)}*" if part else "*")
     command = ("SCAN", cursor, "MATCH", wanted, "COUNT", PAGE)
-    after, found = await store.retrying(lambda: store.redis.execute_command(*command))
+    try:
+        after, found = await store.retrying(lambda: store.redis.execute_command(*command))
+    except rex.ResponseError:
+        raise ConfigError(f"cursor is {cursor!r}, allowed is what the page before gave") from None
     names = sorted(texts(found))
     kinds = await _several(store, [("TYPE", name) for name in names])
-    shown = tuple((name[len(store.prefix) :], text(kind)) for name, kind in zip(names, kinds, strict=True))
+    shown = tuple(
+        KeyName(name[len(store.prefix) :], text(kind)) for name, kind in zip(names, kinds, strict=True)
+    )
     return KeyPage(prefix=store.prefix, keys=shown, cursor=text(after))
 
 

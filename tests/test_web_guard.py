@@ -33,7 +33,8 @@ def test_the_loopback_address_needs_no_token(host):
 async def test_whatever_changes_state_needs_the_token_in_a_header(path):
     async with served() as (_, client):
         wrong = [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"},
-                 {"cookie": f"{COOKIE}={TOKEN}"}, {"authorization": "Bearer "}, {"authorization": b"Bearer \xff"}]  # fmt: skip
+                 {"cookie": f"{COOKIE}={TOKEN}"}, {"authorization": "Bearer "},
+                 {"authorization": b"Bearer \xff"}]  # fmt: skip
         for headers in wrong:
             answer = await client.post(path, headers=headers)
             assert answer.status_code == 401 and "token" in answer.json()["error"], headers

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
+import threading
 from collections.abc import AsyncIterator
 
 import httpx
 
 from labsched import Scheduler, Settings, every, manual
+from labsched.web import serve_web
 from labsched.web.guard import Access
 from labsched.web.site import site
 
@@ -64,3 +67,29 @@ async def served(**options: object) -> AsyncIterator[tuple[Scheduler, httpx.Asyn
     app = scheduler()
     async with app.instance("i1"), client_of(app, name="i1", **options) as client:
         yield app, client
+
+
+class Background:
+    """An instance with its web server in a thread of its own, for clients that block."""
+
+    def __enter__(self) -> Background:
+        self._started, self._stop = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread.start()
+        assert self._started.wait(20)
+        return self
+
+    async def _serve(self) -> None:
+        self._loop, self.app = asyncio.get_running_loop(), scheduler()
+        async with self.app.instance("i1"), serve_web(self.app, name="i1", token=TOKEN) as self.web:
+            self._started.set()
+            await self._stop.wait()
+
+    def call(self, what):
+        """The result of a coroutine on that thread's loop."""
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(20)
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+        assert not self._thread.is_alive()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -105,5 +106,6 @@ async def _labsched_error(request: Request, error: Exception) -> Response:
 
 async def _error(request: Request, error: Exception) -> Response:
     """What is not ours to explain, in the shape of all other errors; a bug is logged, and not shown."""
-    status = getattr(error, "status_code", 500)
-    return refused(status, str(getattr(error, "detail", "") or "something went wrong; the log says what"))
+    if isinstance(error, HTTPException):
+        return refused(error.status_code, error.detail)
+    return refused(500, "something went wrong; the log says what")

@@ -85,7 +85,7 @@ const views = {
     const form = el("form", { className: "tools" }, field("part", "name contains", asked));
     form.addEventListener("submit", (event) => { event.preventDefault(); location.hash = `#/keys/${encodeURIComponent(new URLSearchParams(new FormData(form)))}`; });
     const more = page.cursor === "0" ? null : link("more", "keys", new URLSearchParams({ ...Object.fromEntries(asked), cursor: page.cursor }).toString());
-    return [title(`keys of ${page.prefix}`), form, table(["key", "type"], page.keys.map(([name, type]) => [link(name, "key", name), type]), "none in this stretch"), more];
+    return [title(`keys of ${page.prefix}`), form, table(["key", "type"], page.keys.map((key) => [link(key.name, "key", key.name), key.type]), "none in this stretch"), more];
   },
   async key(name) {
     const key = await get(`/api/keys/${encodeURIComponent(name)}`);
