@@ -195,13 +195,11 @@ async def test_raw_keys_are_those_of_the_namespace_and_cut():
         assert listed["prefix"] == prefix and {"name": "long", "type": "string"} in listed["keys"]
         assert "elsewhere" not in str(listed)
         assert (await client.get("/api/keys", params={"part": "mbers"})).json()["keys"] == [
-            ["members", "set"]
+            {"name": "members", "type": "set"}
         ]
         assert (await client.get("/api/keys", params={"part": "*"})).json()["keys"] == []
-        shown = {
-            name: (await client.get(f"/api/keys/{name}")).json()
-            for name in (k["name"] for k in listed["keys"])
-        }
+        names = [key["name"] for key in listed["keys"]]
+        shown = {name: (await client.get(f"/api/keys/{name}")).json() for name in names}
         assert shown["long"]["size"] == 5000 and len(shown["long"]["rows"][0][0]) <= 2001
         assert shown["many"]["size"] == 500 and len(shown["many"]["rows"]) == 100
         assert shown["members"]["rows"] == [["a"]] and shown["fields"]["rows"] == [["a", "1"]]
