@@ -119,7 +119,8 @@ def test_hostile_text_stays_text_in_every_view(picture, tmp_path, scheme, width)
         console = f"{server.web.url}/scheduler/console"
         for view, said in (
             ("tasks", HTML), ("executions", hostile), ("execution/" + hostile.replace("/", "%2F"), hostile),
-            (f"execution/{broken}", "<script>alert(1)</script>"), (f"execution/{greeted}", "<img src=x onerror=alert(2)>"),
+            (f"execution/{broken}", "<script>alert(1)</script>"),
+            (f"execution/{greeted}", "<img src=x onerror=alert(2)>"),
             ("events", HTML), ("keys", "counts"), ("key/events", HTML), ("instances", "i1"), ("locks", "no lock"),
         ):  # fmt: skip
             page.goto(f"{console}#/{view}")

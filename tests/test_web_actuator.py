@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -140,3 +142,15 @@ def test_a_histogram_counts_each_value_under_the_first_bound_that_is_not_below_i
     for bound, count in found:
         assert count == sum(value * unit <= bound * (1 + 1e-9) for value in values), bound
     assert found[-1] == (math.inf, len(values)) and [n for _, n in found] == sorted(n for _, n in found)
+
+
+async def test_the_grafana_dashboard_draws_metrics_that_exist():
+    board = json.loads((Path(__file__).parent.parent / "data" / "grafana-dashboard.json").read_text())
+    async with served() as (_, client):
+        told = (await client.get("/metrics")).text
+    known = {family.name for family in text_string_to_metric_families(told)}
+    drawn = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    assert len(drawn) > 10
+    for expr in drawn:
+        for name in re.findall(r"labsched_\w+", expr):
+            assert re.sub(r"_(total|bucket)$", "", name) in known, name

@@ -62,7 +62,8 @@ def test_every_call_of_the_document_is_under_test(schema):
 def malformed(luck: random.Random) -> bytes:
     """Something between a fine request and noise."""
     path = luck.choice(["/api/tasks", "/api/executions/x", "/api/tasks/greet/trigger", "/api/stream", "/", f"/{HTML}",
-                        "/static/../../etc/passwd", "/static/%2e%2e/%2e%2e/etc/passwd", "/%00", "/api/keys/%ff", "*"])  # fmt: skip
+                        "/static/../../etc/passwd", "/static/%2e%2e/%2e%2e/etc/passwd", "/%00", "/api/keys/%ff",
+                        "*"])  # fmt: skip
     method = luck.choice(["GET", "POST", "PUT", "BREW", "", "get", "POST" * 50, "TRACE", "CONNECT"])
     length = luck.choice(["", "Content-Length: 5\r\n", "Content-Length: -1\r\n", "Content-Length: x\r\n",
                           "Transfer-Encoding: chunked\r\n", "Content-Length: 99999999999\r\n"])  # fmt: skip

@@ -65,7 +65,7 @@ function guarantees(m) {
   wanted.forEach((g, at) => {
     const item = list.children[at] || list.appendChild(el("li"));
     item.dataset.light = g.violated ? "red" : g.tested ? "green" : "grey";
-    const words = g.violated ? `${g.guarantee}: violated` : g.tested ? `${g.guarantee}: held ${g.tested} times` : `${g.guarantee}: not exercised`;
+    const words = g.violated ? `${g.guarantee}: violated` : g.tested ? `${g.guarantee}: held ${g.tested} ${g.tested === 1 ? "time" : "times"}` : `${g.guarantee}: not exercised`;
     if (item.textContent !== words) item.textContent = words;
     item.title = g.sentence || "";
   });
