@@ -116,7 +116,7 @@ class Scheduler(Client):
 
     async def define(self) -> None:
         """Write the registered tasks to the registry; what is there already stays as it is."""
-        for job in self.handlers.values():
+        for job in list(self.handlers.values()):  # others may register while this one is on its way
             await self.registry.define(job.task)
 
     def own_name(self) -> str:

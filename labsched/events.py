@@ -9,12 +9,13 @@ import redis.asyncio as aioredis
 from redis import exceptions as rex
 
 from .codec import event as decode_event
-from .errors import ConfigError, EventsGap
+from .errors import ConfigError, EventsGap, OutcomeUnknown, Unreachable
 from .mailbox import block_for
 from .model import Event
 from .store import Store, pairs, passes, text
 
 PAGE = 1000
+_OUT_OF_REACH = (Unreachable, OutcomeUnknown, rex.ConnectionError, rex.TimeoutError, OSError)
 
 
 def _position(id: str) -> tuple[int, int]:
@@ -129,18 +130,18 @@ class Events:
         """Events after `since`, then each new one as it comes, for ever, across reconnects without a gap.
 
         Raises `EventsGap` when `since`, or later the place reached, was trimmed, or when the history was reset: the
-        event is gone, or lies beyond the last one. A `since` in plain ms is a time, and need not be an event's.
+        event is gone, or lies beyond the last one. A `since` in plain ms is a time, and need not be an event's. A
+        server that cannot be reached is waited for, but at the beginning: then `Unreachable`, `OutcomeUnknown`.
         """
         at = await self._start(since)
-        block = round(block_for(self._blocking) * 1000)
         doubtful = False
         while True:
             try:
                 if doubtful:
                     await self._check_place(at)
                     doubtful = False
-                reply: Any = await self._blocking.xread({self._key: at}, count=PAGE, block=block)
-            except (rex.ConnectionError, rex.TimeoutError, OSError, rex.ResponseError) as error:
+                entries = await self._next(at)
+            except (*_OUT_OF_REACH, rex.ResponseError) as error:
                 # UNBLOCKED: the server became a replica; LOADING and the like: it is not there yet.
                 if isinstance(error, rex.ResponseError) and not passes(error):
                     raise await self._store.translate(error) from None
@@ -148,9 +149,14 @@ class Events:
                 doubtful = at != "0-0"
                 await self._store.host.clock.sleep(0.2)
                 continue
-            entries = _entries(reply)
-            if entries and _names_an_event(at):
-                await self._check_kept(at, text(entries[0][0]))
             for entry in entries:
                 at = text(entry[0])
                 yield _decode(entry)
+
+    async def _next(self, at: str) -> Any:
+        """The entries after `at`, waiting for them as long as one blocking read may last."""
+        block = round(block_for(self._blocking) * 1000)
+        entries = _entries(await self._blocking.xread({self._key: at}, count=PAGE, block=block))
+        if entries and _names_an_event(at):
+            await self._check_kept(at, text(entries[0][0]))
+        return entries

@@ -64,7 +64,7 @@ class Instance:
         self.membership = Membership(
             store, host, settings, name, scope, registered_versions(handlers),
             on_joined=self._joined, on_lost=self._lost, on_alarm=self._alarmed, on_line=self._on_line,
-            running=self.worker.running, on_held=self.worker.compare,
+            running=self.worker.running, runs=self.worker.tokens, on_held=self.worker.compare,
         )  # fmt: skip
         self.worker.on_stopped = lambda attempt, how: self.membership.note(
             "stopped", execution=attempt.ctx.execution, token=attempt.ctx.token, how=how
@@ -141,6 +141,8 @@ class Instance:
     @contextlib.asynccontextmanager
     async def unless_failed(self) -> AsyncIterator[None]:
         """A block that is cancelled, and exits with the reason, when this instance can never go on."""
+        if self.failure is not None:
+            raise self.failure
         try:
             async with asyncio.timeout(None) as self._bell:
                 yield
@@ -294,7 +296,9 @@ class Instance:
 
     async def abandon(self) -> None:
         """Stop without a word, as after an error: the lease runs out and others recover the work."""
-        self.worker.stop_all("lease")
+        told = self.worker.stop_all("lease")
+        if self.membership.incarnation:
+            self.membership.lost([a.ctx.execution for a in told], "loop")
         await self._close()
 
     async def _close(self) -> None:

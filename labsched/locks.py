@@ -49,6 +49,7 @@ class Lock:
         self.at_most_for = terms.most_ms / 1000
         self.manager = manager
         self._until, self._deadline = until, deadline
+        self._extends = 0
         self.over: str | None = None  # why it is held no more, when that was told
         self.on_move: Callable[[], None] | None = None  # told when the deadline changes
 
@@ -92,8 +93,9 @@ class Lock:
             self._deadline = sooner
             if self.on_move:
                 self.on_move()
+        self._extends += 1
         reply, sent, _ = await self.manager._store.timed(
-            "lock_extend", self.name, self.owner, self.token, most
+            "lock_extend", self.name, self.owner, self.token, most, self._extends
         )
         if text(reply[0]) == "refused":
             self._end("was lost: " + _why(reply))
@@ -164,13 +166,16 @@ class LockManager:
         """The lock, or None when it is held, closed by `at_least_for`, or somebody waits for it."""
         terms, nonce = _Terms(name, at_most_for, at_least_for), self.host.new_id()
         try:
-            reply, sent, _ = await self._store.timed(
+            reply, sent, tries = await self._store.timed(
                 "lock_acquire", name, self.owner, nonce, terms.most_ms, terms.least_ms
             )
+            granted = text(reply[0]) == "ok"
+            if tries > 1:  # a copy may still be on its way
+                await self._leave(name, nonce, keep=granted)
         except (asyncio.CancelledError, OutcomeUnknown):
             await self._leave(name, nonce)
             raise
-        return self._granted(terms, reply, sent) if text(reply[0]) == "ok" else None
+        return self._granted(terms, reply, sent) if granted else None
 
     async def wait(
         self, name: str, at_most_for: Duration, at_least_for: Duration = 0, timeout: Duration | None = None
@@ -272,40 +277,50 @@ class LockManager:
 
     async def _queue(self, terms: _Terms, nonce: str) -> Lock | None:
         """One place in the queue until the lock is ours. None: we had it and learned too late."""
-        loop = asyncio.get_running_loop()
         try:
-            while True:
-                told = self._waiting[nonce] = loop.create_future()
-                self._mail.start()
-                reply, sent, _ = await self._store.timed(
-                    "lock_wait", terms.name, self.owner, nonce, terms.most_ms, terms.least_ms, self._box,
-                    int(ALIVE * 1000),
-                )  # fmt: skip
-                word = text(reply[0])
-                if word != "wait":
-                    return self._granted(terms, reply, sent) if word == "ok" else None
-                first_in = int(reply[1] or 0) / 1000 + 0.001 if reply[1] else REFRESH
-                timer = loop.call_later(min(first_in, REFRESH), _tell, told, "again")
-                line = await told
-                timer.cancel()
-                if line.startswith("granted"):
-                    _, token, until = line.split()
-                    # Server time at `sent` was at most `now` of its reply: that fixes the deadline without
-                    # another round trip.
-                    return Lock(
-                        self, terms, int(token), int(until), _deadline(sent, int(until), int(reply[2]))
-                    )
+            lock, resent = await self._turn(terms, nonce)
+            if resent:  # a copy may still be on its way
+                await self._leave(terms.name, nonce, keep=lock is not None)
+            return lock
         except (asyncio.CancelledError, LabschedError):
             await self._leave(terms.name, nonce)
             raise
         finally:
-            del self._waiting[nonce]
+            self._waiting.pop(nonce, None)
 
-    async def _leave(self, name: str, nonce: str) -> None:
-        """Takes a call back that may have happened. If this cannot be sent, the lease or ALIVE ends it."""
+    async def _turn(self, terms: _Terms, nonce: str) -> tuple[Lock | None, bool]:
+        """The lock when its turn has come, and whether a call was sent more than once."""
+        loop, resent = asyncio.get_running_loop(), False
+        while True:
+            told = self._waiting[nonce] = loop.create_future()
+            self._mail.start()
+            reply, sent, tries = await self._store.timed(
+                "lock_wait", terms.name, self.owner, nonce, terms.most_ms, terms.least_ms, self._box,
+                int(ALIVE * 1000),
+            )  # fmt: skip
+            resent |= tries > 1
+            word = text(reply[0])
+            if word != "wait":
+                return self._granted(terms, reply, sent) if word == "ok" else None, resent
+            first_in = int(reply[1] or 0) / 1000 + 0.001 if reply[1] else REFRESH
+            timer = loop.call_later(min(first_in, REFRESH), _tell, told, "again")
+            line = await told
+            timer.cancel()
+            if line.startswith("granted"):
+                _, token, until = line.split()
+                # Server time at `sent` was at most `now` of its reply: that fixes the deadline without
+                # another round trip.
+                deadline = _deadline(sent, int(until), int(reply[2]))
+                return Lock(self, terms, int(token), int(until), deadline), resent
+
+    async def _leave(self, name: str, nonce: str, *, keep: bool = False) -> None:
+        """No copy of this call takes anything from here on, and what it took is given back, but for `keep`.
+
+        If this cannot be sent, the lease or ALIVE ends what it took.
+        """
         try:
             async with asyncio.timeout(GIVE_UP):
-                reply, _, _ = await self._store.timed("lock_leave", name, nonce, self._box)
+                reply, _, _ = await self._store.timed("lock_leave", name, nonce, self._box, int(keep))
                 self._deliver(text(reply[1]))
         except (LabschedError, TimeoutError) as error:
             self.on_trouble(f"could not leave the queue of lock {name!r}: {error}")

@@ -40,12 +40,13 @@ class Membership:
         on_alarm: Callable[[], None],
         on_line: Callable[[str], None],
         running: Callable[[], int],
+        runs: Callable[[], list[int]],
         on_held: Callable[[Mapping[str, str]], None],
     ) -> None:
         self._store, self._host, self._settings, self._name = store, host, settings, name
         self._scope, self._versions = scope, versions
         self._on_joined, self._on_lost, self._on_alarm = on_joined, on_lost, on_alarm
-        self._on_line, self._running, self._on_held = on_line, running, on_held
+        self._on_line, self._running, self._runs, self._on_held = on_line, running, runs, on_held
         self.incarnation = ""
         self._process, self._serial = host.new_id(), 1  # whose join it is, and which
         self._rival = ("", "")  # who has our name, and its last heartbeat
@@ -106,10 +107,10 @@ class Membership:
              "incarnation": int(self.incarnation or 0), **fields},
         )  # fmt: skip
 
-    def _prove(self, sent: float) -> None:
-        """The server confirmed a renewal that was sent at `sent`."""
+    def _prove(self, sent: float, server: int | None = None) -> None:
+        """The server confirmed a renewal that was sent at `sent`, at `server` by its own clock (Unix ms)."""
         self._deadline = sent + self._settings.instance_lease - self._settings.lease_margin
-        self._journal("proved", sent=sent)
+        self._journal("proved", sent=sent, server=server, runs=self._runs())
         if self._alarm is not None:
             self._alarm.set(self._deadline)
         self._wait()
@@ -180,7 +181,7 @@ class Membership:
             return False
         # A reply that comes after the deadline proves nothing any more: the bodies were told already.
         if self._host.clock.monotonic() < self._deadline:
-            self._prove(sent)
+            self._prove(sent, int(reply[1]))
         lines = texts(reply[2:])
         for line in lines:
             self._on_line(line)

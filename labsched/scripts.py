@@ -119,6 +119,8 @@ def script(name: str, trusted: bool = False) -> tuple[str, str]:
     wanted: list[str] = []
     _collect(folder, body, wanted)
     pieces = [(folder / "lib" / f"{piece}.lua").read_text() for piece in wanted]
+    if trusted:
+        pieces = [_CHECK.sub(r"local function \1() end\n", piece) for piece in pieces]
     text = "\n".join([*_needed(pieces, body), body])
     head = ["local P = KEYS[1]", _key_builders(text)]
     head += [_type_checks(folder, text, trusted), _legal_tables(text)]
@@ -128,6 +130,9 @@ def script(name: str, trusted: bool = False) -> tuple[str, str]:
 
 # At the margin: on one line, or down to the `end` that stands there too.
 _FUNCTION = re.compile(r"^local function (\w+)(?:[^\n]* end|.*?\nend)$\n?", re.MULTILINE | re.DOTALL)
+
+# What only looks for keys of the wrong type, and reads for it.
+_CHECK = re.compile(r"^local function (check_\w+)(?:[^\n]* end|.*?\nend)$\n?", re.MULTILINE | re.DOTALL)
 
 
 def _needed(pieces: list[str], body: str) -> list[str]:

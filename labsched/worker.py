@@ -64,14 +64,15 @@ class Worker:
         self.on_stopped: Callable[[Attempt, str], None] = lambda attempt, how: None
         self.attempts: dict[str, Attempt] = {}  # by token: everything that takes up a slot
         self._ended: list[End] = []
-        self._strange: set[str] = set()  # tokens that the server says we hold, and we know nothing of
+        # By token that the server says we hold and we know nothing of: the claims that were open at first sight of it.
+        self._strange: dict[str, set[str]] = {}
         self._noted: dict[str, Context] = {}
         self._pumps = 2 if settings.pool_size >= TWO_PUMPS else 1
         self._wakes = [asyncio.Event() for _ in range(self._pumps)]
         self._hungry = True
         self._busy = 0  # pumps that talk to the server
         self._asked = 0  # slots that claims on their way may fill
-        self._telling = 0  # ends on their way to the server
+        self._telling: set[str] = set()  # tokens whose ends are on their way to the server
         self._serial = itertools.count(1)  # of claims: a late copy of an older one must be known as such
         self._crowded = False  # a task's max_concurrency held work back: look again when a body has ended
         # Claims without a reply, by lane: what they were granted would wait for its hard end if they were
@@ -120,21 +121,26 @@ class Worker:
 
     def running(self) -> int:
         """Attempts that the server has to count as ours."""
-        return len(self.attempts) + len(self._ended) + self._telling
+        return len(self.attempts) + len(self._ended) + len(self._telling)
+
+    def tokens(self) -> list[int]:
+        """Tokens of the attempts that are here, or have ended and are yet to be told."""
+        return [int(token) for token in (*self.attempts, *(end.token for end in self._ended))]
 
     def compare(self, held: Mapping[str, str]) -> None:
         """What the server says we hold (token: execution) when that is more than `running`; empty when it is not.
 
-        What we know nothing of, twice in a row and with no claim on its way, has ended here, and a server that lost
-        its last writes forgot that. It goes back to READY.
+        What we know nothing of, twice in a row and with no claim unanswered that can have brought it, has ended here,
+        and a server that lost its last writes forgot that. It goes back to READY.
         """
-        if self._busy or self._open_claims:
-            return
-        known = {*self.attempts, *(end.token for end in self._ended)}
-        strange = {token: execution for token, execution in held.items() if token not in known}
-        for token in sorted(self._strange & strange.keys()):
-            self._ended.append(End(strange[token], token, Verdict(State.READY, "RETURNED")))
-        self._strange = set(strange)
+        known = {*self.attempts, *(end.token for end in self._ended), *self._telling}
+        claims = {nonce for _, nonce, _ in self._open_claims.values()}
+        seen, self._strange = self._strange, {}
+        for token in sorted(held.keys() - known):
+            if token in seen and not seen[token] & claims:
+                self._ended.append(End(held[token], token, Verdict(State.READY, "RETURNED")))
+            else:
+                self._strange[token] = seen.get(token, claims)
         if self._ended:
             self._wake()
 
@@ -163,7 +169,7 @@ class Worker:
         if not (self.claiming and self._hungry and self.incarnation):
             return 0
         # An end that the other pump is telling still fills its slot as far as the server knows.
-        free = self._settings.pool_size - len(self.attempts) - self._asked - self._telling
+        free = self._settings.pool_size - len(self.attempts) - self._asked - len(self._telling)
         return min(free, -(-self._settings.pool_size // self._pumps))
 
     async def _exchange(self, lane: int) -> bool:
@@ -189,12 +195,13 @@ class Worker:
         if not steps:
             return False
         self._asked += want
-        self._telling += len(ended)
+        telling = {end.token for end in ended}
+        self._telling |= telling
         try:
             replies = await self._send(steps)
         finally:
             self._asked -= want
-            self._telling -= len(ended)
+            self._telling -= telling
         ended.clear()
         self._open_claims.pop(lane, None)
         if want > 0:

@@ -38,6 +38,12 @@ def test_the_bound_counts_from_the_last_renewal():
     assert "had to be recovered by 16.300 s" in violation.sentence
 
 
+def test_healing_the_server_heals_the_cut_of_an_instance_which_renews_its_lease_again():
+    # Found by seed 26 of the swarm: the cut was taken to last, and what the instance began after it to be lost.
+    h = one_runs("i2").at(10).fault("partition", "i2").at(11).fault("heal", "server")
+    assert bounded_recovery(h.at(30).fault("heal", "i2").rec(end=60)).ok
+
+
 def test_what_is_never_recovered_is_a_violation():
     (violation,) = bounded_recovery(killed(None).rec(end=60)).violations
     assert "i2 was hit by a kill at 10.000 s" in violation.sentence and "at the end" in violation.sentence

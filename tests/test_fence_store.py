@@ -11,6 +11,7 @@ from test_locks_contract import manager, until_server
 
 from labsched.errors import ConfigError, PayloadError, StaleToken
 from labsched.fence import FenceStore
+from labsched.store import Store
 
 
 async def test_what_was_written_is_read_back_with_its_token(anyserver):
@@ -36,6 +37,13 @@ async def test_the_same_and_a_newer_token_may_write_again(anyserver):
     for value, token in (("a", 8), ("b", 8), ("c", 9)):
         await fence.write("r", value, token)
         assert await fence.read("r") == (value, token)
+
+
+async def test_a_late_copy_of_a_write_does_not_undo_a_later_one_of_the_same_token(anyserver):
+    store = Store(anyserver.client(), "t")
+    for value, nonce in (("1", "n1"), ("2", "n2"), ("1", "n1")):
+        await store.call("fence_put", "r", 8, value, nonce)
+    assert await FenceStore(anyserver.client(), "t").read("r") == (2, 8)
 
 
 async def test_resources_are_fenced_one_by_one(anyserver):

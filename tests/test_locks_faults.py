@@ -47,7 +47,7 @@ async def test_an_acquire_whose_reply_was_lost_gets_its_own_grant(anyserver):
     locks, link = lossy(anyserver)
     link.losing = 2
     lock = await locks.acquire("n", at_most_for=30)
-    assert lock.held and link.sent == 3
+    assert lock.held and link.sent == 4, "and one that makes later copies harmless"
     assert await kinds(anyserver) == ["LOCK_ACQUIRED"]
 
 
@@ -167,6 +167,54 @@ async def test_a_late_copy_of_a_call_takes_nothing(anyserver, script):
     await store.call("lock_leave", "n", "n2", "")
     assert await call("n2") == "over"
     assert await locks.acquire("n", at_most_for=30)
+
+
+class Delayed(Lossy):
+    """A `Lossy` client whose network delivers each lost command twice: the second copy when `arrive()` is called."""
+
+    late: tuple = ()
+
+    async def execute_command(self, *args, **options):
+        if self.losing > 0 and args[0] in ("EVALSHA", "EVAL"):
+            self.late, self.losing = (args, options), 0
+            raise aioredis.ConnectionError("on its way")
+        return await super().execute_command(*args, **options)
+
+    async def arrive(self):
+        (args, options), self.late = self.late, ()
+        return await super().execute_command(*args, **options)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("call", ["acquire", "wait"])
+async def test_a_copy_that_arrives_when_the_call_was_answered_long_ago_takes_nothing(anyserver, call, taken):
+    locks, link = lossy(anyserver)
+    link.__class__ = type("DelayedClient", (Delayed, link.__class__.__mro__[2]), {})
+    others = manager(anyserver, "b")
+    before = await others.acquire("n", at_most_for=30) if taken else None
+    link.losing = 1
+    lock = await (
+        locks.acquire("n", at_most_for=30) if call == "acquire" else locks.wait("n", 30, timeout=0.2)
+    )
+    assert (lock is None) == taken and link.late
+    await (before or lock).release()
+    for _ in range(2):
+        await (await others.acquire("n", at_most_for=30)).release()
+    await link.arrive()
+    assert await others.acquire("n", at_most_for=30), "somebody who was answered long ago holds it"
+    await locks.close()
+
+
+async def test_a_copy_of_an_extend_that_was_overtaken_by_another_does_not_move_the_end(anyserver):
+    locks, link = lossy(anyserver)
+    link.__class__ = type("DelayedClient", (Delayed, link.__class__.__mro__[2]), {})
+    lock = await locks.acquire("n", at_most_for=30)
+    link.losing = 1
+    await lock.extend(5)
+    await lock.extend(60)
+    await link.arrive()
+    (info,) = await locks.locks()
+    assert info.left > lock.left > 59, "the holder believes in it until then"
 
 
 async def test_a_cancelled_acquire_leaves_no_grant_behind(anyserver):

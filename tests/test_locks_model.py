@@ -109,7 +109,7 @@ class LockMachine(RuleBasedStateMachine):
 
     client: redis.Redis
     clock: Any = None  # of the fake server; None on a real one, where time stands still
-    scale = 1
+    scale, extends = 1, 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,7 +233,8 @@ class LockMachine(RuleBasedStateMachine):
     @rule(owner=OWNERS, most=MOST, pick=PICK, current=st.booleans())
     def extend(self, owner, most, pick, current):
         m, token = self.model, self.tokens[-1] if current else self.tokens[pick % len(self.tokens)]
-        reply = self.run("lock_extend", "n", owner, token, most * self.scale)
+        self.extends += 1
+        reply = self.run("lock_extend", "n", owner, token, most * self.scale, self.extends)
         if m.held and m.grant.token == token:
             assert reply[0] == "ok"
             # The line about it names the old end, and the unread grant can no longer be told by it.

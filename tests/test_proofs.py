@@ -63,7 +63,7 @@ async def beaten(takes: float) -> tuple[float, float]:
     member = Membership(
         store, Host(clock=clock, alarm=NoAlarm), Settings(), "i1", "", [],  # type: ignore[arg-type]
         on_joined=nothing, on_lost=nothing, on_alarm=nothing, on_line=nothing,
-        running=lambda: 0, on_held=nothing,
+        running=lambda: 0, runs=list, on_held=nothing,
     )  # fmt: skip
     await member.join()
     before, store.takes = member._deadline, takes
@@ -86,7 +86,7 @@ async def test_a_heartbeat_answered_after_the_deadline_proves_nothing() -> None:
     member = Membership(
         store, Host(clock=clock, alarm=NoAlarm), Settings(), "i1", "", [],  # type: ignore[arg-type]
         on_joined=nothing, on_lost=nothing, on_alarm=nothing, on_line=nothing,
-        running=lambda: 0, on_held=nothing,
+        running=lambda: 0, runs=list, on_held=nothing,
     )  # fmt: skip
     await member.join()
     clock.at, store.takes = 102.0, 2.0  # sent before the deadline of 103, answered after it

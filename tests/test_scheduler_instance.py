@@ -221,6 +221,10 @@ async def test_a_lost_lease_is_told_before_it_ends_and_the_instance_joins_again(
         id = await app.trigger("a")
         await eventually(lambda: watcher.executions(state="RUNNING"))
         first, proved = member.membership.incarnation, [f["sent"] for kind, f in journal if kind == "proved"]
+        # The journal says what runs here, with the server's own time of that answer.
+        await eventually(lambda: any(f.get("runs") for _, f in journal))
+        said, known = next(f for _, f in journal if f.get("runs")), await watcher.execution(id)
+        assert said["runs"] == [known.token] and abs(said["server"] - await watcher.now()) < 1000
         for each in clients:
             each.cut = True
         await eventually(lambda: told)

@@ -12,6 +12,7 @@ from apps import eventually, new_app, serving
 from labsched import manual
 from labsched.diagnosis import why
 from labsched.errors import StaleIncarnation
+from labsched.instance import Instance
 
 
 async def claimed(cluster, **options):
@@ -183,3 +184,29 @@ async def test_a_member_whose_lease_is_over_is_listed_as_expired_until_it_is_rec
     alive = await cluster.join("i2")
     await alive.recover()
     assert {i.name: i.state for i in await cluster.registry.instances()} == {"i2": "ACTIVE"}
+
+
+async def test_an_instance_that_failed_before_its_block_began_does_not_run_the_block(valkey, monkeypatch):
+    start = Instance.start
+
+    async def start_and_fail(member: Instance) -> None:
+        await start(member)
+        member._fail(StaleIncarnation("somebody else has the name"))
+
+    monkeypatch.setattr(Instance, "start", start_and_fail)
+    app = new_app(valkey)
+    with pytest.raises(StaleIncarnation, match="somebody else"):
+        async with app, app.instance("i1"):
+            pytest.fail("it ran")
+
+
+async def test_a_task_may_be_registered_while_the_definitions_are_written(valkey):
+    app = new_app(valkey)
+    app.add("a", manual(), asyncio.sleep)
+    app.add("b", manual(), asyncio.sleep)
+    async with app:
+        writing = asyncio.create_task(app.define())
+        await asyncio.sleep(0)
+        app.add("c", manual(), asyncio.sleep)
+        await writing
+        assert [t.task.name for t in await app.tasks()] == ["a", "b"]

@@ -69,6 +69,37 @@ async def test_a_repeated_pause_is_answered_as_the_first_time(cluster):
     assert len(await cluster.events("TASK_PAUSED", "TASK_RESUMED")) == 2
 
 
+async def test_a_copy_of_an_old_pause_does_not_pause_what_was_resumed_since(cluster):
+    await cluster.define("a", every("1s"))
+    for status, nonce in (("PAUSED", "n1"), ("PAUSED", "n2"), ("ACTIVE", "n3")):
+        await cluster.call("set_status", "a", status, "none", nonce)
+    assert await cluster.call("set_status", "a", "PAUSED", "none", "n1") == "ok"
+    assert await cluster.call("set_status", "a", "PAUSED", "none", "n2") == "same", (
+        "it did nothing the first time either"
+    )
+    assert (await cluster.task())["status"] == "ACTIVE"
+
+
+async def test_a_copy_of_an_old_requeue_or_cancel_does_nothing_to_a_later_life(cluster):
+    member, id = await failed(cluster)
+    assert await cluster.call("cancel", id, "0", "n1") == "already"
+    assert await cluster.call("requeue", id, "n2") == "ok"
+    assert await cluster.call("requeue", id, "n3") == "READY"
+    assert await cluster.call("cancel", id, "0", "n1") == "already" and await cluster.state(id) == "READY"
+    await member.finish((await member.claim_one(), "FAILED"))
+    await cluster.call("requeue", id, "n4")
+    await member.finish((await member.claim_one(), "FAILED"))
+    assert [await cluster.call("requeue", id, nonce) for nonce in ("n2", "n3")] == ["ok", "READY"]
+    assert await cluster.state(id) == "FAILED"
+
+
+async def test_only_the_last_calls_are_remembered(cluster):
+    await cluster.define("a", every("1s"))
+    for i in range(50):
+        await cluster.call("set_status", "a", ("PAUSED", "ACTIVE")[i % 2], "none", f"n{i}")
+    assert (await cluster.task())["calls"].split() == [f"n{i}=ok" for i in range(49, 41, -1)]
+
+
 async def test_another_call_of_the_same_kind_is_not_taken_for_a_copy(cluster):
     member, id = await failed(cluster)
     registry = cluster.registry

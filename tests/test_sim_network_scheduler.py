@@ -91,3 +91,30 @@ def test_the_cluster_comes_back_after_a_fault(sim_loop: SimLoop, fault: str) -> 
     before = ended(world, server)["SUCCEEDED"]
     sim_loop.run(until=45.0)
     assert ended(world, server)["SUCCEEDED"] - before >= 12  # 10 clean-ups, 2 reports, 1 backup
+
+
+@pytest.mark.parametrize("outage", [5.0, 60.0])
+def test_a_follower_of_events_outlives_any_outage_without_a_gap(sim_loop: SimLoop, outage: float) -> None:
+    world, server, _ = cluster(sim_loop)
+    seen: list[str] = []
+
+    async def follow() -> None:
+        node = world.node("watcher")
+        async with Scheduler(open_simulated(server, node), namespace="demo", host=sim_host(node, 1)) as app:
+            async for event in app.events():
+                seen.append(event.id)
+
+    following = world.node("watcher").create_task(follow())
+    sim_loop.run(until=5)
+    world.net.partition("watcher")
+    sim_loop.run(until=5 + outage)
+    world.net.heal("watcher")
+    sim_loop.run(until=80)
+    assert not following.done()
+
+    async def history() -> list[str]:
+        async with Scheduler(open_simulated(server, "reader"), namespace="demo") as app:
+            return [event.id for event in await app.history()]
+
+    assert len(seen) > 500 and seen == world.do(history)[: len(seen)]
+    following.cancel()

@@ -1,7 +1,8 @@
 """Clocks that are wrong, drift and jump; and the host that ring 1 gets on a simulated node."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Awaitable, Callable
 
 import pytest
 from simnet import World
@@ -85,6 +86,51 @@ def test_hosts_draw_numbers_of_their_own_the_same_for_the_same_seed(world: World
     assert len(set(ids)) == 4
     assert sim_host(one, 1).new_id() == ids[0]
     assert (sim_host(one, 1).hostname, sim_host(one, 1).pid) == ("i1", 1)
+
+
+@pytest.mark.parametrize("drift", [-0.5, 1.0])
+def test_whatever_waits_on_a_drifting_machine_is_over_when_its_own_clock_says_so(
+    world: World, drift: float
+) -> None:
+    node, clock = world.node("i1"), world.clock(drift=0.25)
+    host, over = sim_host(node, 1, clock=clock), dict[str, float]()
+
+    def note(what: str) -> None:
+        over[what] = clock.monotonic()
+
+    async def limited() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(4):
+                await asyncio.Event().wait()
+        note("timeout")
+
+    async def slept(how: Callable[[float], Awaitable[None]]) -> None:
+        await how(4)
+        note(how.__module__)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(4, note, "call_later")
+        loop.call_at(loop.time() + 4, note, "call_at")
+        host.alarm(clock, lambda: note("alarm")).set(clock.monotonic() + 4)
+        await asyncio.gather(limited(), slept(asyncio.sleep), slept(clock.sleep))
+
+    clock.drift(drift)
+    world.loop.run(node.create_task(main()))
+    assert world.loop.time() == pytest.approx(4 / (1 + drift))
+    assert len(over) == 6 and list(over.values()) == pytest.approx([4.0] * 6)
+
+
+def test_a_machine_counts_right_again_when_its_drift_was_taken_back_and_others_always_do(
+    world: World,
+) -> None:
+    node, clock = world.node("i1"), world.clock(drift=1.0)
+    sim_host(node, 1, clock=clock)
+    clock.drift()
+    for code in (node.create_task(asyncio.sleep(4)), clock.sleep(4), asyncio.sleep(4)):
+        before = world.loop.time()
+        world.loop.run(code)
+        assert world.loop.time() - before == 4
 
 
 def test_the_alarm_of_a_host_rings_while_the_node_is_busy(world: World) -> None:

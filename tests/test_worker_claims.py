@@ -124,6 +124,50 @@ async def test_what_a_claim_asked_for_is_free_again_when_it_was_not_given(scene)
         await scene.store.answer(0)
 
 
+async def returned(scene: Scene) -> list[str]:
+    """Which executions the next call to the server gives back."""
+    (steps, _) = scene.store.waiting[-1]
+    return [args[1] for name, args in steps if name == "finish" and "RETURNED" in args]
+
+
+async def test_what_the_server_says_twice_that_it_holds_is_given_back_also_while_there_is_always_a_claim_on_its_way(
+    scene,
+):
+    await scene.hint()
+    for _ in range(2):
+        assert scene.store.claims, "a claim is on its way at every comparison"
+        scene.worker.compare({"999": "a~999"})
+        await settle()
+        await scene.hint()
+        await scene.store.answer()
+        await scene.hint()
+    assert await returned(scene) == ["a~999"]
+
+
+async def test_what_a_claim_without_a_reply_may_have_brought_is_not_given_back(scene):
+    await scene.hint()
+    for _ in range(3):
+        scene.worker.compare({"1": "a~1"})
+        await settle()
+    assert not any(name == "finish" for steps, _ in scene.store.waiting for name, _ in steps)
+    await scene.store.answer(1)
+    scene.worker.compare({"1": "a~1"})
+    await settle()
+    assert list(scene.worker.attempts) == ["1"]
+    assert not any(name == "finish" for steps, _ in scene.store.waiting for name, _ in steps)
+
+
+async def test_what_ends_just_now_is_not_given_back_however_long_the_server_takes_to_hear_of_it(scene):
+    await scene.running(12)
+    await scene.one_ends()
+    for _ in range(3):
+        scene.worker.compare({"1": "a~1"})
+        await settle()
+    while scene.store.waiting:
+        assert await returned(scene) == []
+        await scene.store.answer()
+
+
 async def test_a_claim_leaves_out_what_the_server_has_yet_to_hear_the_end_of(scene):
     await scene.running(19)
     await scene.one_ends()

@@ -1,19 +1,18 @@
--- include: token event post lead lost
+-- include: token event post lead lost once
 -- Cancels what waits; asks what runs to stop, or with force revokes its token now.
 -- KEYS: namespace. ARGV: execution, force ('1'/'0'), nonce of the call.
 -- Returns 'cancelled' | 'requested' | 'already' | 'unknown'. A repeated nonce gives the same answer again.
 local id, force, nonce = ARGV[1], ARGV[2] == '1', ARGV[3]
 local x = load(id)
 if x.state == '' then return 'unknown' end
-local last, answer = string.match(redis.call('HGET', k_x(id), 'cancel_call') or '', '^(%S+) (%S+)$')
-if last == nonce then return answer end
-if x.state ~= 'RUNNING' and not LEGAL[x.state .. '>CANCELLED'] then return 'already' end
+local before = answered(k_x(id), nonce)
+if before then return before end
+if x.state ~= 'RUNNING' and not LEGAL[x.state .. '>CANCELLED'] then return answer(k_x(id), nonce, 'already') end
 check_attempt(x)
 check_end(x.task, x.turn)
 check_queue(x.task, x.prio)
 take(1)
-answer = x.state == 'RUNNING' and not force and 'requested' or 'cancelled'
-redis.call('HSET', k_x(id), 'cancel_call', nonce .. ' ' .. answer)
+answer(k_x(id), nonce, x.state == 'RUNNING' and not force and 'requested' or 'cancelled')
 if x.state == 'RUNNING' and not force and x.cancel == '1' then
   -- Asked already; the hint may have been lost.
   post(x.inc, 'cancel ' .. x.token .. ' ' .. id)

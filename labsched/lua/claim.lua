@@ -50,7 +50,7 @@ local function allowance(d)
   return math.max(allowed, 0), later
 end
 
-local WANT = {'version', 'running', 'max_concurrency', 'rate_count', 'rate_ms', 'tat', 'lock_most', 'lock_least'}
+local WANT = {'version', 'running', 'backlog', 'max_concurrency', 'rate_count', 'rate_ms', 'tat', 'lock_most', 'lock_least'}
 local picks, more_at, defs, strays = {}, nil, {}, {}
 -- A reply of hundreds of MB would outlast the time limit of whoever waits for it; at least one is given.
 local MOST_BYTES = 4194304
@@ -76,7 +76,11 @@ local function pick(priority, task, version)
   for _, id in ipairs(ids) do
     if #taken == allowed or bytes >= MOST_BYTES then break end
     local x = redis.call('HMGET', k_x(id), 'state', 'attempt', 'fails', 'payload', 'slot', 'due', 'lock', 'created')
-    local held = x[7] == '1' and (d.locked or lock_blocked('task:' .. task, id)) or 0
+    local held, lock = 0, nil
+    if x[7] == '1' then
+      held = d.locked
+      if not held then held, lock = lock_blocked('task:' .. task, id) end
+    end
     if not LEGAL[(x[1] or '') .. '>RUNNING'] then
       -- Its record was deleted by hand: it must not stand in the way of the others for ever.
       strays[#strays + 1] = {priority, task, id}
@@ -84,20 +88,21 @@ local function pick(priority, task, version)
       soonest(held)
     else
       if x[7] == '1' then d.locked = math.huge end
-      x.id = id
+      x.id, x.prev = id, lock and lock_prev(lock)
       bytes = bytes + #(x[4] or '')
       taken[#taken + 1] = x
     end
   end
   if #taken == 0 then return end
   free = free - #taken
-  d.running = tonumber(d.running) + #taken
+  d.running, d.backlog = tonumber(d.running) + #taken, (tonumber(d.backlog) or 0) - #taken
   if d.rate_count ~= '' then
     local tat = math.max(tonumber(d.tat ~= '' and d.tat or '0'), now)
     -- With fractions: at 3000/s a start is worth a third of a millisecond.
     d.tat = string.format('%.6f', tat + #taken * tonumber(d.rate_ms) / tonumber(d.rate_count))
   end
-  picks[#picks + 1] = {priority, task, taken, d}
+  -- Fewer than asked for: that was the whole queue.
+  picks[#picks + 1] = {priority, task, taken, d, #ids < allowed + 8 and #taken == #ids}
 end
 
 for _, priority in ipairs({'high', 'normal', 'low'}) do
@@ -137,7 +142,7 @@ for _, p in ipairs(picks) do
     event('RUNNING', task, id, attempt, mine, name, '', '{"until":' .. hard_end .. ',"slot":' ..
       (x[5] ~= '' and x[5] or 'null') .. ',"late_ms":' .. num(now - due) .. ',"version":' .. d.version .. inc_json)
     if x[7] == '1' then
-      lock_take('task:' .. task, name, mine, tonumber(hard_end), now + tonumber(d.lock_least), mine, task, id)
+      lock_take('task:' .. task, name, mine, tonumber(hard_end), now + tonumber(d.lock_least), mine, task, id, x.prev)
     end
     if x[5] ~= '' then
       local bucket = 'l:' .. math.floor(math.log(math.max(now - due, 0) + 1) / math.log(2) * 4)
@@ -150,10 +155,9 @@ for _, p in ipairs(picks) do
     grant(id, {task, mine, attempt, x[3], x[4], x[5], x[6], hard_end})
   end
   each_slice(ids, 2000, function(a, b) redis.call('ZREM', k_ready(priority, task), unpack(ids, a, b)) end)
-  redis.call('HSET', k_task(task), 'tat', d.tat)
-  redis.call('HINCRBY', k_task(task), 'running', #ids)
-  redis.call('HINCRBY', k_task(task), 'backlog', -#ids)
-  if redis.call('EXISTS', k_ready(priority, task)) == 0 then
+  -- Counted when they were picked; nothing else here changes them.
+  redis.call('HSET', k_task(task), 'tat', d.tat, 'running', num(d.running), 'backlog', num(d.backlog))
+  if p[5] or redis.call('EXISTS', k_ready(priority, task)) == 0 then
     redis.call('ZREM', k_turn(priority), task)
   else
     redis.call('ZADD', k_turn(priority), 'XX', num(now_us + total), task)

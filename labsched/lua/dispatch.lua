@@ -22,9 +22,10 @@ local function read_plan()
   at = at + 9
   typed('hash', k_task(p.task))
   local d = redis.call('HMGET', k_task(p.task), 'rev', mark_field, 'status', 'overlap', 'slots', 'buffered', 'prio', 'backlog',
-    'max_backlog', catch_up_field, 'last')
+    'max_backlog', catch_up_field, 'last', 'version')
   p.verdict = 'ok'
-  if d[4] == 'CANCEL_OTHER' and d[11] and d[11] ~= '' then check_attempt(load(d[11])) end
+  local last = d[4] == 'CANCEL_OTHER' and d[11] and d[11] ~= '' and load(d[11])
+  if last then check_attempt(last) end
   if d[1] ~= rev or d[3] ~= 'ACTIVE' then p.verdict = 'stale' end
   if (locking or scope ~= '' or fires == 0) and (d[2] ~= p.seen or (d[10] or '') ~= p.catch_up) then p.verdict = 'stale' end
   for _ = 1, fires do
@@ -41,24 +42,24 @@ local function read_plan()
   end
   p.overlap, p.slots, p.buffered, p.prio, p.backlog, p.most, p.last = d[4], tonumber(d[5] or '0'), d[6] or '', d[7],
     tonumber(d[8] or '0'), tonumber(d[9] or '0'), d[11] or ''
+  p.version = d[12]
   if p.verdict == 'ok' and fires > 0 then
     typed('zset', k_bytask(p.task))
     check_queue(p.task, p.prio)
-    check_end(p.task, '1')
-    if p.last ~= '' then
-      typed('hash', k_x(p.last))
-      check_queue(p.task, redis.call('HGET', k_x(p.last), 'prio') or '')
-    end
+    check_end(p.task, '1', p.buffered)
+    if last then check_queue(p.task, last.prio) end
   end
   return p
 end
 
+local wanted = 0
 while at <= #ARGV do
   local p = read_plan()
+  wanted = wanted + #p.fires
   plans[#plans + 1] = p
   reply[#reply + 1] = p.verdict
 end
-take(1)
+local seq = take(math.max(wanted, 1))
 
 local function skipped(task, id, first, last, count, reason)
   event('SKIPPED', task, id, '', '', me, epoch, '{"reason":"' .. reason .. '","first":' .. first .. ',"last":' .. last ..
@@ -132,8 +133,10 @@ local function fire(p, f)
     make(p, f, 'READY', ',"priority":"' .. p.prio .. '","source":"schedule","by":' .. cjson.encode(me))
     redis.call('HSET', k_task(p.task), 'last', f.id)
     redis.call('HINCRBY', k_task(p.task), 'slots', 1)
-    queue_ready(p.task, p.prio, {f.id}, take(1))
+    queue_ready(p.task, p.prio, {f.id}, seq, p.version)
+    seq = seq + 1
   end
+  if f == p.fires[#p.fires] then return end
   local state = redis.call('HMGET', k_task(p.task), 'slots', 'buffered', 'last', 'backlog')
   p.slots, p.buffered, p.last, p.backlog = tonumber(state[1] or '0'), state[2] or '', state[3] or '', tonumber(state[4])
 end

@@ -117,9 +117,12 @@ for task, t in pairs(tasks) do
   place_freed(task, t.n, t.inc)
 end
 for task, s in pairs(stats) do
-  redis.call('HINCRBY', k_stats(task), 'n', s.n)
-  redis.call('HINCRBY', k_stats(task), 'd', num(s.d))
-  for bucket, n in pairs(s.buckets) do redis.call('HINCRBY', k_stats(task), 'd:' .. bucket, n) end
+  local fields, more, set = {'n', 'd'}, {s.n, s.d}, {}
+  for bucket, n in pairs(s.buckets) do fields[#fields + 1], more[#more + 1] = 'd:' .. bucket, n end
+  for i, had in ipairs(redis.call('HMGET', k_stats(task), unpack(fields))) do
+    set[2 * i - 1], set[2 * i] = fields[i], num((tonumber(had) or 0) + more[i])
+  end
+  redis.call('HSET', k_stats(task), unpack(set))
 end
 -- After the counters: the next run of a task starts from true ones.
 for _, a in ipairs(accepted) do

@@ -15,6 +15,7 @@ end
 typed('hash', k_inst(inc))
 typed('set', k_held(inc))
 local reply = {'ok', num(now)}
+local me = redis.call('HMGET', k_inst(inc), 'state', 'asked', 'revoked', 'scope')
 local function tell(line) reply[#reply + 1] = line end
 
 local function work_waits()
@@ -27,7 +28,7 @@ end
 if work_waits() then tell('work') end
 -- A coordinator that missed its hint sleeps past what is due.
 local function overdue()
-  local scope = redis.call('HGET', k_inst(inc), 'scope') or ''
+  local scope = me[4] or ''
   if scope == '' then
     local leader = redis.call('HMGET', k_leader, 'inc', 'until')
     if leader[1] and leader[1] ~= inc and tonumber(leader[2]) > now then return false end
@@ -48,7 +49,6 @@ end
 write_although_full()
 redis.call('ZADD', k_leases, num(now + tonumber(ARGV[3])), inc)
 redis.call('HSET', k_inst(inc), 'seen', num(now))
-local me = redis.call('HMGET', k_inst(inc), 'state', 'asked', 'revoked')
 if me[1] == 'DRAINING' then tell('drain') end
 if me[2] == '1' then
   local before = #reply

@@ -127,7 +127,9 @@ FAULTS: dict[str, Deed] = {
     "partition": lambda begin, end, name, rng: (
         begin.partition(name, rng.choice(("both", "requests", "replies"))), end.heal(name)
     ),
-    "slow": lambda begin, end, name, rng: (begin.slow(name, rng.uniform(0, 1.5)), end.heal(name)),
+    "slow": lambda begin, end, name, rng: (
+        begin.slow(name, rng.choice((0.3, 1.5)) * rng.random()), end.heal(name)
+    ),
     "lossy": lambda begin, end, name, rng: (begin.lossy(name, rng.uniform(0.05, 0.6)), end.heal(name)),
     "lose": lambda begin, end, name, rng: begin.lose(
         rng.choice((name, "leader")), rng.choice(("requests", "replies")), rng.randint(1, 4)
@@ -149,6 +151,9 @@ FAULTS: dict[str, Deed] = {
 WEIGHTS = {
     "drain": 2.0, "lagging_failover": 0.03, "full": 0.3, "read_only": 0.3, "pause_server": 0.4, "restart_server": 0.5,
 }  # fmt: skip
+# Now and then these hit whoever leads, who is then deposed in the middle of an act; and a network is bad for all.
+LEADERS = frozenset({"pause", "hog", "partition", "slow", "lossy"})
+EVERYBODYS = frozenset({"slow", "lossy", "lose"})
 
 
 def plan_faults(sim: Simulation, rng: random.Random, trouble: float, kinds: Collection[str]) -> None:
@@ -161,4 +166,22 @@ def plan_faults(sim: Simulation, rng: random.Random, trouble: float, kinds: Coll
     while (t := t + rng.expovariate(1 / every)) < trouble - 0.5:
         end = min(t + 0.1 + rng.expovariate(1 / rng.choice((0.5, 3.0, 6.0))), trouble - 0.1)
         kind = rng.choices(list(kinds), weights)[0]
-        FAULTS[kind](sim.at(round(t, 3)), sim.at(round(end, 3)), rng.choice(sim.names), rng)
+        if rng.random() < 0.5:  # slots are due then, and much is on its way: plans, claims, triggers, writes
+            t = min(round(t * 2) / 2 + rng.uniform(0, 0.005), end)
+        for name in _whom(sim.names, kind, rng):
+            FAULTS[kind](sim.at(round(t, 4)), sim.at(round(end, 3)), name, rng)
+            if name == "leader":  # who that will have been nobody knows yet
+                _undo_for_all(sim.at(round(end, 3)), sim.names)
+
+
+def _whom(names: Sequence[str], kind: str, rng: random.Random) -> Sequence[str]:
+    one, wide = rng.choice(names), rng.random()
+    if kind in LEADERS and wide < 0.25:
+        return ("leader",)
+    return names if kind in EVERYBODYS and wide > 0.75 else (one,)
+
+
+def _undo_for_all(end: Plan, names: Sequence[str]) -> None:
+    end.heal()
+    for name in names:
+        end.resume(name)

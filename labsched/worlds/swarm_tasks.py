@@ -33,10 +33,11 @@ async def tick(ctx: Context) -> None:
 
 
 async def effects(ctx: Context) -> dict[str, int]:
-    """Writes before and after its work, as a body does that another attempt may have to repeat."""
+    """Writes at each step of its work, so that whoever takes its lease away finds it about to write."""
     first = await ctx.fence.write("begun", ctx.attempt)
-    await ctx.work(2.2)
-    await ctx.fence.write("ended", ctx.attempt)
+    for step in range(4):
+        await ctx.work(0.55)
+        await ctx.fence.write(f"step {step}", ctx.attempt)
     return {"begun": ctx.attempt if first else await ctx.fence.read("begun")}
 
 
@@ -108,9 +109,13 @@ async def operator(ctx: Context) -> None:
     rng, app = luck(ctx), ctx.app
     deed = rng.choice(("trigger", "trigger", "trigger", "cancel", "force", "requeue", "pause", "ask"))
     if deed == "trigger":
-        size = rng.choice((1, 3, 8))
-        jobs = [{"n": n, "takes": rng.choice((0.0, 0.05, 0.7))} for n in range(size)]
-        await app.trigger_many("job", jobs, keys=[f"{ctx.execution}-{n}" for n in range(size)])
+        for batch in range(rng.choice((1, 1, 2, 4))):
+            size = rng.choice((1, 3, 8))
+            jobs = [{"n": n, "takes": rng.choice((0.0, 0.05, 0.7))} for n in range(size)]
+            keys = [f"{ctx.execution}-{batch}-{n}" for n in range(size)]
+            for _ in range(rng.choice((1, 1, 2))):  # who is not sure that it came through sends it again
+                await app.trigger_many("job", jobs, keys)
+                await ctx.work(rng.choice((0.0, 0.3)))
     elif deed == "pause":
         await app.pause("job")
         await ctx.work(rng.uniform(0, 2))

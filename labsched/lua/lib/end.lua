@@ -1,11 +1,11 @@
 -- include: event post token ready lead
 -- What follows when an execution ends.
 
--- Before the first write: what the end of an execution touches.
-local function check_end(task, turn)
+-- Before the first write: what the end of an execution touches. `buffered`: the one that waits for its turn, when known.
+local function check_end(task, turn, buffered)
   typed('hash', k_task(task))
   typed('hash', k_stats(task))
-  local waiting = turn == '1' and redis.call('HGET', k_task(task), 'buffered') or ''
+  local waiting = turn == '1' and (buffered or redis.call('HGET', k_task(task), 'buffered')) or ''
   if waiting == '' then return end
   typed('hash', k_x(waiting))
   check_queue(task, redis.call('HGET', k_x(waiting), 'prio') or '')

@@ -39,14 +39,17 @@ end
 local function lock_until(l) return math.max(l.ends, l.least) end
 
 -- ms until which `run` (an execution) cannot take the lock, 0 when it can. `least` holds other runs back, not a further try
--- of the run that had it last.
+-- of the run that had it last. And the lock as it was read.
 local function lock_blocked(name, run)
   local l = lock_read(name)
   local ends = l.run == run and 0 or lock_until(l)
-  if ends > now then return ends end
+  if ends > now then return ends, l end
   local head, w = lock_head(name)
-  return head and w.alive or 0
+  return head and w.alive or 0, l
 end
+
+-- What becomes of a lock's last grant, for a repeated call of it.
+local function lock_prev(l) return l.released == '1' and l.token ~= '' and l.token .. ' ' .. l.nonce or '' end
 
 -- A grant was put into the box of a waiter that has died since: the line is still there, so nobody has read it.
 local function lock_unclaimed(l)
@@ -64,13 +67,9 @@ local function lock_revoke(name, l)
   lock_event('LOCK_RELEASED', name, l.token, l.owner, ',"until":' .. num(now), '', '')
 end
 
--- Writes a grant of `token` (text) and returns its end as text. The caller has checked that the lock can be taken. `prev`,
--- `box` and `alive` may be nil; without `prev` it is read.
+-- Writes a grant of `token` (text) and returns its end as text. The caller has checked that the lock can be taken. `box` and
+-- `alive` may be nil.
 local function lock_take(name, owner, token, ends, least, nonce, task, id, prev, box, alive)
-  if not prev then
-    local l = redis.call('HMGET', k_lock(name), 'released', 'token', 'nonce')
-    prev = l[1] == '1' and l[2] .. ' ' .. l[3] or ''
-  end
   local till, from = num(ends), num(least)
   redis.call('HSET', k_lock(name), 'owner', owner, 'token', token, 'until', till, 'least', from, 'nonce', nonce,
     'released', '0', 'prev', prev, 'box', box or '', 'alive', alive or '0', 'run', id)

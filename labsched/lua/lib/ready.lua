@@ -2,8 +2,9 @@
 -- READY work: the queues that claim reads, and hints for those who could run it.
 
 -- Tells up to `wanted` idle instances (not `own`) that have the task's current handler, longest idle first.
-local function wake_workers(task, wanted, own)
-  local version, skip = redis.call('HGET', k_task(task), 'version'), 0
+local function wake_workers(task, wanted, own, version)
+  local skip = 0
+  version = version or redis.call('HGET', k_task(task), 'version')
   for _ = 1, 16 do
     local page = redis.call('ZRANGE', k_idle, skip, skip + 63)
     for _, inc in ipairs(page) do
@@ -47,8 +48,8 @@ local function check_queue(task, priority)
 end
 
 -- Queues executions of one task and priority; `seq` orders them, smaller first. The caller has set
--- their state and appends the events.
-local function queue_ready(task, priority, ids, seq)
+-- their state and appends the events. `version`: the task's, when known.
+local function queue_ready(task, priority, ids, seq, version)
   local queue, index = {}, {}
   for i, id in ipairs(ids) do
     queue[2 * i - 1], queue[2 * i] = num(seq + i - 1), id
@@ -60,7 +61,7 @@ local function queue_ready(task, priority, ids, seq)
   end)
   redis.call('ZADD', k_turn(priority), 'NX', num(now_us), task)
   redis.call('HINCRBY', k_task(task), 'backlog', #ids)
-  wake_workers(task, #ids)
+  wake_workers(task, #ids, nil, version)
 end
 
 local function unqueue(task, priority, id)

@@ -5,7 +5,7 @@
     frames.py     the same as data frames     capacity.py  who could have run what
     shapes.py     what a file must look like
     locks.py      one-holder                  fencing.py   no-stale-write
-    slots.py      one-execution-per-slot      lost.py      nothing-lost (with stuck.py)
+    slots.py      one-execution-per-slot      lost.py      nothing-lost (with stuck.py, orphans.py)
     lives.py      legal-transitions, effect-once           recovery.py  bounded-recovery
     telling.py    lease-loss-is-told          complete.py  history-complete
     leaders.py    one-leader-per-epoch        limits.py    pool-respected

@@ -99,7 +99,8 @@ def _end(fault: dict[str, Any], later: list[dict[str, Any]]) -> int | None:
     # A fault of a kind not known here lasts until it is healed.
     cures = _ENDS.get(fault["kind"], _ENDS["partition"])
     for other in later:
-        everywhere = other["kind"] == "heal" and other.get("target") in _EVERYWHERE
+        # All links lead to the server: healing those of it heals everybody's.
+        everywhere = other["kind"] == "heal" and (other.get("target") in _EVERYWHERE or is_server(other))
         if other["kind"] in cures and (everywhere or other.get("target") == fault.get("target")):
             return _ms(other["at"])
     return None

@@ -12,6 +12,7 @@ import msgspec
 from ...model import Kind
 from ...schedule import Schedule, between, count, due_of
 from .nouns import definition_of, ms
+from .orphans import orphans
 from .result import CheckResult, Finder
 from .slots import slot_in
 from .stuck import stuck
@@ -39,7 +40,8 @@ def nothing_lost(rec: Recording, settle: float | None = None) -> CheckResult:
 
     The horizon of a stretch is the latest moment after which `settle` undisturbed, healthy seconds passed before
     the stretch ended (docs/recording.md derives the default). Executions are judged at the end of the recording:
-    terminal, or for a reason still on the way. Tested: slots owed, and triggers and backfills old enough.
+    terminal, or for a reason still on the way; and an attempt that is RUNNING at a live instance is known to it.
+    Tested: slots owed, triggers and backfills old enough, and attempts that lasted long enough to be missed.
     """
     find = Finder("nothing-lost")
     wait = rec.health.timing.settle if settle is None else round(settle * 1000)
@@ -51,6 +53,7 @@ def nothing_lost(rec: Recording, settle: float | None = None) -> CheckResult:
         if horizon is not None:
             _owed(find, rec, stretch, horizon, decided, max(BUDGET // len(stretches), 1000), notes)
     _executions(find, rec, end - wait, quiet=horizons[end] == end - wait)
+    _orphans(find, rec)
     if not find.tested and horizons[end] is None:
         notes.append(f"no undisturbed {wait / 1000:g} s with a healthy server and instance")
     find.note = "; ".join(dict.fromkeys(notes))
@@ -178,3 +181,13 @@ def _executions(find: Finder, rec: Recording, horizon: int, quiet: bool) -> None
     for run, why in stuck(rec, horizon, quiet):
         sentence = f"{run.id} has been {run.state} since {rec.facts.clock(run.since)} and {why}"
         find.found(run.since, sentence, run.last)
+
+
+def _orphans(find: Finder, rec: Recording) -> None:
+    tested, found = orphans(rec)
+    find.tested += tested
+    for orphan in found:
+        since, until = rec.facts.clock(orphan.since), rec.facts.clock(orphan.until)
+        where = f"RUNNING at {orphan.tried.instance}, which knew nothing of it"
+        sentence = f"{orphan.tried.execution} was {where} from {since} to {until}"
+        find.found(orphan.until, sentence, orphan.tried.event)

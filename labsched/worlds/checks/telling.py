@@ -140,7 +140,8 @@ def _journals(rec: Recording) -> Iterator[_Journal]:
         by_name[str(entry.get("instance"))].append(entry)
     for name, entries in by_name.items():
         starts = [i for i, e in enumerate(entries) if e["kind"] == "joined" and e.get("lease") is not None]
-        for start, end in zip(starts, [*starts[1:], len(entries)], strict=True):
+        # No start at all when the recording began later than the process.
+        for start, end in zip(starts, [*starts[1:], len(entries)], strict=False):
             yield _journal(rec, name, entries, start, end)
 
 

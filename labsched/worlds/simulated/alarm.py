@@ -39,7 +39,7 @@ class SimAlarm:
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        loop, left = self._node.loop, max(deadline - self._clock.monotonic(), 0.0)
+        loop, left = self._node.loop, max(deadline - self._clock.monotonic(), 0.0) / self._node.rate
         self._wakes_at = deadline
         self._timer = loop._call_in_lane(self._node, self._node.threads, loop.time() + left, self._look)
 

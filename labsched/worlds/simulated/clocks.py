@@ -7,12 +7,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from labsched.clock import Clock, Host
+from labsched.clock import Host
 from labsched.errors import ConfigError
 
 from .alarm import SimAlarm
 from .network import stream
-from .node import Node
+from .node import Node, current_node
 
 EPOCH = 1_750_000_000.0  # Unix seconds of virtual time 0
 
@@ -21,8 +21,9 @@ class SimClock:
     """A `labsched.clock.Clock` on virtual time: of a node, or of a server (which reads `now` alone).
 
     `offset`: seconds by which its wall clock is wrong from the start. `drift`: seconds that it gains per
-    second, below 0 when it is slow; it moves `now` and `monotonic` alike, and sleeps last accordingly. Timers of
-    asyncio (`asyncio.timeout`, `call_later`) know nothing of it: they count true seconds.
+    second, below 0 when it is slow; it moves `now` and `monotonic` alike, and sleeps last accordingly, as do the
+    timers of asyncio (`asyncio.timeout`, `call_later`) on a machine that keeps time by it. What waits already when
+    the drift changes goes on as it was.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, offset: float = 0.0, drift: float = 0.0) -> None:
@@ -30,6 +31,7 @@ class SimClock:
         self._base = loop.time()  # what follows is as of then
         self._wall, self._steady = EPOCH + self._base + offset, self._base
         self._rate = 1.0
+        self._node: Node | None = None
         self.drift(drift)
 
     def now(self) -> float:
@@ -42,7 +44,12 @@ class SimClock:
 
     async def sleep(self, seconds: float) -> None:
         """Until this clock has gained `seconds`, by the drift of this moment."""
-        await asyncio.sleep(seconds / self._rate)
+        on_it = current_node() is self._node is not None
+        await asyncio.sleep(seconds if on_it else seconds / self._rate)
+
+    def govern(self, node: Node) -> None:
+        """From now on `node` counts its timers by this clock; the node before it, a dead process, does not matter."""
+        self._node, node.rate = node, self._rate
 
     # --- faults ---------------------------------------------------------------------------------------
 
@@ -56,6 +63,8 @@ class SimClock:
             raise ConfigError(f"drift is {rate}: seconds per second, above -1 (a clock that stands still)")
         self._settle()
         self._rate = 1.0 + rate
+        if self._node is not None:
+            self._node.rate = self._rate
 
     def correct(self) -> None:
         """NTP did its work: the wall clock is right. Drift stays, `monotonic` is not touched."""
@@ -76,7 +85,7 @@ def sim_host(
     node: Node,
     seed: object,
     *,
-    clock: Clock | None = None,
+    clock: SimClock | None = None,
     journal: Callable[[str, dict[str, Any]], None] | None = None,
     pid: int = 1,
 ) -> Host:
@@ -85,8 +94,10 @@ def sim_host(
 
     Two hosts of one node and seed draw the same numbers, so a restarted node needs a seed of its own.
     """
+    clock = clock or SimClock(node.loop)
+    clock.govern(node)
     return Host(
-        clock=clock or SimClock(node.loop),
+        clock=clock,
         rng=stream(seed, "host", node.name),
         alarm=functools.partial(SimAlarm, node),
         journal=journal or (lambda kind, fields: None),

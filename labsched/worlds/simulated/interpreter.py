@@ -63,10 +63,9 @@ class Interpreter:
         """What the sandbox's `run` returns."""
         self._socket, self._rng, self._bug = socket, None, None
         self._wrote = False
-        self._shortcuts.db = socket._db  # type: ignore[assignment]
-        server = socket._server
-        # Nothing is refused, and nobody is subscribed to changes.
-        short = not (server.full or server.read_only or server.subscribers or server.psubscribers)
+        server, watched = socket._server, not self._shortcuts.at(socket._db)  # type: ignore[arg-type]
+        # Nothing is refused, and nobody watches or is subscribed to changes.
+        short = not (watched or server.full or server.read_only or server.subscribers or server.psubscribers)
         try:
             if len(keys) == 1 and len(argv) < MANY:
                 result: tuple[Any, ...] = self._run(short, chunk, keys[0], None, *argv)

@@ -37,7 +37,7 @@ class Lane:
     so that the hot path asks one question only.
     """
 
-    __slots__ = ("alive", "count", "held", "idle", "loop", "rank", "ready", "yielded")
+    __slots__ = ("alive", "count", "held", "idle", "loop", "rank", "rate", "ready", "yielded")
 
     def __init__(self, loop: Turns, rank: tuple[float, int, int]) -> None:
         self.loop, self.rank = loop, rank
@@ -46,6 +46,7 @@ class Lane:
         self.idle = True
         self.held = 0  # how many reasons hold it
         self.alive = True
+        self.rate = 1.0  # seconds that its timers count in a true second
         self.yielded = False  # the coroutine that hogs is the last in `ready`, and comes first afterwards
 
     def hold(self) -> None:

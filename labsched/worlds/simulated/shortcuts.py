@@ -7,13 +7,15 @@ must be, a key of the right type, no expiring fields) and leaves all the rest, e
 
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any
 
 from fakeredis.model import ExpiringMembersSet, Hash, XStream, ZSet
 
-from .look import EXACT, LEAVE, LEFT, MANY, NIL, Answer, Items, Look, all_bytes, whole, words_of
+from .look import EXACT, LEAVE, LEFT, MANY, NIL, Answer, Items, Look, all_bytes, whole, words_of, written
 from .mending import MendedDatabase, now
+
+NILS = repeat(NIL)
 
 
 class Shortcuts(Look):
@@ -33,10 +35,9 @@ class Shortcuts(Look):
 
     def hmget(self, key: Any = None, *fields: Any) -> Items:
         values = self._hash(key)
-        if values is LEAVE or not 0 < len(fields) < MANY:
+        if values is LEAVE or not len(fields) < MANY or not all_bytes(fields):
             return LEFT
-        found = (NIL,) * len(fields) if values is None else tuple([values.get(f, NIL) for f in fields])
-        return found if NIL not in found or all_bytes(fields) else LEFT
+        return (NIL,) * len(fields) if values is None else tuple(map(values.get, fields, NILS))
 
     def hset(self, key: Any = None, *pairs: Any) -> Answer:
         values = self._hash(key)
@@ -48,7 +49,7 @@ class Shortcuts(Look):
             values = made._values
         before = len(values)
         values.update(zip(words[::2], words[1::2], strict=True))
-        self._changed(key)
+        self.noted[key] = None
         return len(values) - before
 
     def hincrby(self, key: Any = None, field: Any = None, amount: Any = None, *more: Any) -> Answer:
@@ -59,8 +60,10 @@ class Shortcuts(Look):
         if old is None:
             return LEAVE
         new = old + by
+        if not -EXACT < new < EXACT:
+            return LEAVE
         values[field] = b"%d" % new
-        self._changed(key)
+        self.noted[key] = None
         return new
 
     # --- sorted sets
@@ -72,18 +75,24 @@ class Shortcuts(Look):
         score = None if zset is None else zset._bylex.get(member)
         if score is None:
             return NIL
-        return b"%d" % score if -EXACT < score < EXACT and score == int(score) else b"%.17g" % score
+        return written(score)
 
-    def zadd(self, key: Any = None, score: Any = None, member: Any = None, *more: Any) -> Answer:
-        zset, number = self._value(key, ZSet), whole(score)
-        if zset is LEAVE or more or number is None or type(member) is not bytes:
+    def zadd(self, key: Any = None, *words: Any) -> Answer:
+        zset, only_new = self._value(key, ZSet), words[:1] == (b"NX",)
+        pairs = words[1:] if only_new else words
+        if zset is LEAVE or not pairs or len(pairs) % 2 or not all_bytes(pairs[1::2]):
+            return LEAVE
+        scores = list(map(whole, pairs[::2]))
+        if None in scores:
             return LEAVE
         if zset is None:
             self._put(key, zset := ZSet())
-        before = len(zset._bylex)
-        if zset.add(member, float(number)):
-            self._changed(key)
-        return len(zset._bylex) - before
+        had = zset._bylex
+        before = len(had)
+        for score, member in zip(scores, pairs[1::2], strict=True):
+            if not (only_new and member in had) and zset.add(member, float(score)):  # type: ignore[arg-type]
+                self.noted[key] = None
+        return len(had) - before
 
     def zrem(self, key: Any = None, member: Any = None, *more: Any) -> Answer:
         zset = self._value(key, ZSet)
@@ -92,31 +101,24 @@ class Shortcuts(Look):
         if zset is None or member not in zset._bylex:
             return 0
         zset.discard(member)
-        self._changed(key, zset._bylex)
+        self._shrunk(key, zset._bylex)
         return 1
 
     def zrange(self, key: Any = None, start: Any = None, stop: Any = None, *more: Any) -> Items:
         zset, first, last = self._value(key, ZSet), whole(start), whole(stop)
-        if (
-            zset is LEAVE
-            or more
-            or first is None
-            or last is None
-            or first < 0
-            or not 0 <= last < first + MANY
-        ):
-            return self._small(zset, first, last) if not more else LEFT
-        return () if zset is None else tuple([m for _, m in zset._byscore.islice(first, last + 1)])
-
-    def _small(self, zset: Any, first: int | None, last: int | None) -> Items:
-        """A page with more room than there are members."""
-        if first is None or last is None or first < 0 or last < 0 or zset is LEAVE:
+        if zset is LEAVE or first is None or last is None or first < 0 or last < 0:
+            return LEFT
+        scored = more == (b"WITHSCORES",)
+        if more and not scored:
             return LEFT
         if zset is None:
             return ()
-        if len(zset._bylex) > MANY:
+        if min(len(zset._bylex), last + 1 - first) * (1 + scored) >= MANY:
             return LEFT
-        return tuple([m for _, m in zset._byscore.islice(first, last + 1)])
+        page = zset._byscore[first : last + 1]
+        if scored:
+            return tuple(chain.from_iterable([(member, written(score)) for score, member in page]))
+        return tuple([member for _, member in page])
 
     # --- sets and lists
 
@@ -132,7 +134,7 @@ class Shortcuts(Look):
             self._put(key, found := ExpiringMembersSet())
         before = len(found._values)
         found.update(members)
-        self._changed(key)
+        self.noted[key] = None
         return len(found._values) - before
 
     def srem(self, key: Any = None, *members: Any) -> Answer:
@@ -146,7 +148,7 @@ class Shortcuts(Look):
             found.discard(member)
         gone = before - len(found._values)
         if gone:
-            self._changed(key, found._values)
+            self._shrunk(key, found._values)
         return gone
 
     def rpush(self, key: Any = None, *values: Any) -> Answer:
@@ -156,7 +158,7 @@ class Shortcuts(Look):
         if found is None:
             self._put(key, found := [])
         found.extend(values)
-        self._changed(key)
+        self.noted[key] = None
         return len(found)
 
     def ltrim(self, key: Any = None, start: Any = None, stop: Any = None, *more: Any) -> Answer:
@@ -164,8 +166,8 @@ class Shortcuts(Look):
         if found is LEAVE or more or first is None or last is None:
             return LEAVE
         if found is not None:
-            self.db._dict[key].value = found = found[first : None if last == -1 else last + 1]
-            self._changed(key, found)
+            self.items[key].value = found = found[first : None if last == -1 else last + 1]
+            self._shrunk(key, found)
         return NIL
 
     # --- any key
@@ -184,7 +186,7 @@ class Shortcuts(Look):
         if item.expireat is not None:
             return LEAVE
         item.value = value
-        self._changed(key)
+        self.noted[key] = None
         return NIL
 
     def _expire(self, key: Any, at: float) -> Answer:
@@ -193,7 +195,7 @@ class Shortcuts(Look):
             return 0 if type(key) is bytes else LEAVE
         item.expireat = at
         self.db.schedule_expiry(key, at)
-        self._changed(key)
+        self.noted[key] = None
         return 1
 
     def expire(self, key: Any = None, seconds: Any = None, *more: Any) -> Answer:
@@ -215,7 +217,7 @@ class Shortcuts(Look):
         if item is None or item.expireat is None:
             return 0
         item.expireat = None
-        self._changed(key)
+        self.noted[key] = None
         return 1
 
     # --- streams and time
@@ -228,7 +230,7 @@ class Shortcuts(Look):
         if words is None or (entry := stream.next_id(None)) is None:
             return LEAVE
         stream.add(words, entry)
-        self._changed(key)
+        self.noted[key] = None
         encoded: bytes = entry.encode()
         return encoded
 

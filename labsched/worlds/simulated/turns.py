@@ -83,12 +83,18 @@ class Turns(base_events.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any,
         context: contextvars.Context | None = None,
     ) -> SimTimer:  # fmt: skip
-        """As asyncio's; `when` is rounded to whole microseconds, but what lies ahead stays ahead."""
+        """As asyncio's; `when` is rounded to whole microseconds, but what lies ahead stays ahead.
+
+        On a machine whose clock drifts the time until then is counted by that clock, as it is now.
+        """
         if self._closed:
             self._check_closed()
         if context is None:
             context = contextvars.copy_context()
-        return self._place(SimTimer(when, callback, args, self, context, self._lane_of(context)))
+        lane = self._lane_of(context)
+        if lane.rate != 1.0:
+            when = self._env._now + (when - self._env._now) / lane.rate
+        return self._place(SimTimer(when, callback, args, self, context, lane))
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any,
@@ -100,6 +106,8 @@ class Turns(base_events.BaseEventLoop):
             context = contextvars.copy_context()
         node = context.get(NODE)
         lane = self._outside if node is None or node.loop is not self else node
+        if lane.rate != 1.0:
+            delay /= lane.rate
         return self._place(SimTimer(self._env._now + delay, callback, args, self, context, lane))
 
     def call_soon_threadsafe(  # type: ignore[override]
