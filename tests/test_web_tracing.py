@@ -28,11 +28,11 @@ async def traced(app, exporter, work):
     exporting = asyncio.create_task(tracing.export(app, processor, (await app.newest(1))[-1].id))
     last = await work()
     # The exporter keeps a list and tells nobody: there is nothing to wait for but the list.
-    while not any(
+    while not any(  # noqa: ASYNC110
         s.name.endswith(" execution") and s.attributes.get("labsched.execution") == last
         for s in exporter.get_finished_spans()
     ):
-        await asyncio.sleep(0.005)  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
     exporting.cancel()
     await asyncio.gather(exporting, return_exceptions=True)
     return [s for s in exporter.get_finished_spans() if s.attributes.get("labsched.execution") == last]

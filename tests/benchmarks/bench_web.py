@@ -2,8 +2,9 @@
 
     python tests/benchmarks/bench_web.py [--kept 100000] [--tasks 1000] [--dashboards 50]
 
-Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99) and commands that it costs the server; the
-share of a core that open dashboards cost an idle instance; and the throughput with and without them, in alternation.
+Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99) and the commands that looking costs the
+server; the share of a core that open dashboards cost an idle instance; and the throughput with and without them, in
+alternation.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ async def drained(app: Scheduler, count: int, tasks: int) -> float:
     each = count // 10
     for n in range(10):
         await app.trigger_many(f"task-{n % tasks:04d}", [{}] * each)
-    while (await app.registry.counts()).get("SUCCEEDED", 0) < before + count:
-        await asyncio.sleep(0.05)
+    while (await app.registry.counts()).get("SUCCEEDED", 0) < before + count:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)  # as a script would look
     return count / (time.perf_counter() - began)
 
 
