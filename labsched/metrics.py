@@ -58,6 +58,10 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     refused: int
     elections: int
+    failovers: int  # elections after a leader that fell silent
+    failover_time: float  # seconds between the end of their leases and the next leader, in all
+    instances_lost: int  # whose lease ran out
+    recovery_time: float  # seconds between the end of their leases and their recovery, in all
     locks_acquired: int
     locks_refused: int
     success_rate: float | None
@@ -159,6 +163,10 @@ async def metrics(registry: Registry, now: int) -> Metrics:
         lost=counts.get("LOST", 0),
         refused=counts.get("REFUSED", 0),
         elections=counts.get("ELECTED", 0),
+        failovers=counts.get("FAILOVER", 0),
+        failover_time=counts.get("FAILOVER_MS", 0) / 1000,
+        instances_lost=counts.get("INSTANCE_LOST", 0),
+        recovery_time=counts.get("RECOVERY_MS", 0) / 1000,
         locks_acquired=counts.get("LOCK_ACQUIRED", 0),
         locks_refused=counts.get("LOCK_REFUSED", 0),
         success_rate=_rate(counts.get("SUCCEEDED", 0), failed + dead),

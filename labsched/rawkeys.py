@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import msgspec
 from redis import exceptions as rex
 
 from .errors import ConfigError
-from .store import Store, glob, pairs, text, texts
+from .store import Store, glob, pairs, text
 
-PAGE = 500  # keys that one step of the cursor looks at
+STEP = 1000  # keys that one step of the cursor looks at
+STEPS = 20  # at most, until a page has enough keys
+ENOUGH = 200
 SHOWN = 100  # elements of a key
 LONGEST = 2000  # characters of an element
 
@@ -47,17 +50,31 @@ async def keys(store: Store, cursor: str = "0", part: str = "") -> KeyPage:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 20):
         raise ConfigError(f"cursor is {cursor[:40]!r}, allowed is what the page before gave")
     wanted = glob(store.prefix) + (f"*{glob(part)}*" if part else "*")
-    command = ("SCAN", cursor, "MATCH", wanted, "COUNT", PAGE)
-    try:
-        after, found = await store.retrying(lambda: store.redis.execute_command(*command))
-    except rex.ResponseError:
-        raise ConfigError(f"cursor is {cursor!r}, allowed is what the page before gave") from None
-    names = sorted(texts(found))
+    seen: set[bytes | str] = set()
+    for _ in range(STEPS):
+        command = ("SCAN", cursor, "MATCH", wanted, "COUNT", STEP)
+        try:
+            after, found = await store.retrying(functools.partial(store.redis.execute_command, *command))
+        except rex.ResponseError:
+            raise ConfigError(f"cursor is {cursor!r}, allowed is what the page before gave") from None
+        cursor = text(after)
+        seen.update(found)
+        if cursor == "0" or len(seen) >= ENOUGH:
+            break
+    names = sorted(name for raw in seen if (name := _readable(raw)) is not None)
     kinds = await _several(store, [("TYPE", name) for name in names])
     shown = tuple(
         KeyName(name[len(store.prefix) :], text(kind)) for name, kind in zip(names, kinds, strict=True)
     )
-    return KeyPage(prefix=store.prefix, keys=shown, cursor=text(after))
+    return KeyPage(prefix=store.prefix, keys=shown, cursor=cursor)
+
+
+def _readable(raw: bytes | str) -> str | None:
+    """None for a key that somebody else put there under bytes that are no text."""
+    try:
+        return text(raw)
+    except UnicodeDecodeError:
+        return None
 
 
 async def key(store: Store, name: str) -> KeyValue:

@@ -200,7 +200,7 @@ async def test_the_stream_is_made_of_server_sent_events():
         from labsched.web.stream import stream
 
         feed = Feed(app, every=0.01)
-        answer = stream(feed, Request({"type": "http", "headers": []}))
+        answer = stream(feed, Request({"type": "http", "method": "GET", "headers": []}))
         assert answer.media_type == "text/event-stream"
         lines = answer.body_iterator
         assert await anext(lines) == b"retry: 1000\n\n"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TOKEN = "LABSCHED_WEB_TOKEN"
 SHORTEST = 8  # characters; a token is a password
+NEEDED = ("uvicorn", "h11", "starlette", "prometheus_client")
 INSTALL = "pip install 'labsched[web]'"
 
 log = logging.getLogger("labsched")
@@ -46,7 +47,7 @@ async def dashboard(
     if not app.settings.web_enabled:
         yield None
         return
-    if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("starlette") is None:
+    if any(importlib.util.find_spec(needed) is None for needed in NEEDED):
         log.warning("no dashboard: %s brings it", INSTALL)
         yield None
         return

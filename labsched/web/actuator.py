@@ -18,6 +18,7 @@ from starlette.routing import Route
 from labsched.errors import LabschedError
 from labsched.metrics import Component, Health
 
+from .disk import disk
 from .endpoints import limited, told
 from .guard import Access, refused
 from .meters import BY_NAME, Meter, Tags
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SPRING = "application/vnd.spring-boot.actuator.v3+json"
 LAG_SAMPLES, LAG_NAP = 3, 0.005  # how often, and how long, the loop is asked to sleep
+PATIENCE = 3.0  # seconds that Redis gets to answer; whoever probes does not wait much longer
 MOST_LAG = 0.5  # seconds; a loop this late cannot renew its lease in time for long
 READINESS = ("redis", "heartbeat", "loop")
 
@@ -38,15 +40,18 @@ class Actuator:
         self._app, self._name = app, name
 
     def routes(self, access: Access) -> list[Route]:
+        def answer(request: Request, health: Health) -> Response:
+            return _answer(health, details=access.may_read(request.headers))
+
         async def health(request: Request) -> Response:
-            return _answer(await self.health())
+            return answer(request, await self.health())
 
         async def liveness(request: Request) -> Response:
-            return _answer(_of({"loop": await self._loop()}))
+            return answer(request, _of({"loop": await self._loop()}))
 
         async def readiness(request: Request) -> Response:
             parts = (await self.health()).components
-            return _answer(_of({name: part for name, part in parts.items() if name in READINESS}))
+            return answer(request, _of({name: part for name, part in parts.items() if name in READINESS}))
 
         return [
             Route("/actuator/health", health),
@@ -75,18 +80,25 @@ class Actuator:
         return _json(_shown(meter, samples, set(meter.tags) - set(wanted)))
 
     async def health(self) -> Health:
-        """Server, leader, everybody's heartbeats, this instance's own, and the lag of this loop."""
+        """Server, leader, everybody's heartbeats, this instance's own, the disk, and the lag of this loop."""
         try:
-            seen = await limited(self._app.health(), writes=False)
+            parts = await limited(self._remote(), writes=False, within=PATIENCE)
         except LabschedError as error:
-            seen = _of({"redis": Component(up=False, detail=str(error))})
-        parts = {**seen.components, "loop": await self._loop()}
-        if self._name is not None and parts["redis"].up:
-            parts["heartbeat"] = await self._heartbeat(self._name)
-        return _of(parts)
+            parts = {"redis": Component(up=False, detail=str(error))}
+        return _of({**parts, "loop": await self._loop()})
+
+    async def _remote(self) -> dict[str, Component]:
+        """What only the server can tell."""
+        parts = dict((await self._app.health()).components)
+        if parts["redis"].up:
+            if self._name is not None:
+                parts["heartbeat"] = await self._heartbeat(self._name)
+            if (found := await disk(self._app)) is not None:
+                parts["disk"] = found
+        return parts
 
     async def _heartbeat(self, name: str) -> Component:
-        members = await limited(self._app.instances(), writes=False)
+        members = await self._app.instances()
         own = next((i for i in members if i.name == name), None)
         if own is None:
             return Component(up=False, detail=f"{name} is no member")
@@ -124,16 +136,15 @@ def _of(parts: dict[str, Component]) -> Health:
     return Health(up=all(part.up for part in parts.values()), components=parts)
 
 
-def _answer(health: Health) -> Response:
-    """200 with UP, or 503 with DOWN."""
+def _answer(health: Health, *, details: bool) -> Response:
+    """200 with UP, or 503 with DOWN; without `details` no more than that, for probes that nobody knows."""
     status = {True: "UP", False: "DOWN"}
-    body = {
-        "status": status[health.up],
-        "components": {
+    body: dict[str, Any] = {"status": status[health.up]}
+    if details:
+        body["components"] = {
             name: {"status": status[part.up], "details": {"detail": part.detail}}
             for name, part in health.components.items()
-        },
-    }
+        }
     return Response(
         msgspec.json.encode(body),
         200 if health.up else 503,

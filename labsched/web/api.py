@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from labsched.app import Scheduler
 
 MOST_ROWS = 1000
+MOST_SKIPPED = 10_000
+LATEST = 4102444800000  # the year 2100, Unix ms
 NAME = Param("name", "path", {"type": "string"}, "of the task or instance")
 ID = Param("id", "path", {"type": "string"}, "of the execution")
 TASK = Param("task", "query", {"type": "string"}, "only of this task")
@@ -40,7 +41,16 @@ LIMIT = Param(
     "limit", "query", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, "at most so many; 100"
 )
 BEFORE = Param(
-    "before", "query", {"type": "integer", "minimum": 1, "maximum": 4102444800000}, "older than this, Unix ms"
+    "before", "query", {"type": "integer", "minimum": 1, "maximum": LATEST}, "older than this, Unix ms"
+)
+SINCE = Param(
+    "since", "query", {"type": "integer", "minimum": 1, "maximum": LATEST}, "not older than this, Unix ms"
+)
+SKIP = Param(
+    "skip",
+    "query",
+    {"type": "integer", "minimum": 1, "maximum": MOST_SKIPPED},
+    "pass over so many; for those of one ms",
 )
 AFTER = Param(
     "after",
@@ -68,8 +78,9 @@ class Api:
         payload = {"type": "object", "additionalProperties": True}
         return (
             Endpoint("GET", "/api/tasks", "tasks", "All tasks with their counters", self.tasks, list[TaskInfo]),
-            Endpoint("GET", "/api/executions", "executions", "Runs, newest first", self.executions, list[Execution],
-                     (TASK, STATE, INSTANCE, LIMIT, BEFORE), errors=(400, 404, 503)),
+            Endpoint("GET", "/api/executions", "executions", "Runs, newest first, without payload and result",
+                     self.executions, list[Execution], (TASK, STATE, INSTANCE, SINCE, BEFORE, SKIP, LIMIT),
+                     errors=(400, 404, 503)),
             Endpoint("GET", "/api/executions/{id:path}/why", "why", "Why a run is in its state", self.why,
                      list[Reason], (ID,), errors=(404, 503)),
             Endpoint("GET", "/api/executions/{id:path}", "execution", "One run with attempts and log", self.execution,
@@ -106,14 +117,15 @@ class Api:
         return await self._app.tasks()
 
     async def executions(self, request: Request) -> Any:
-        task, before = request.query_params.get("task"), _number(request, "before", 4102444800000)
+        asked, registry = request.query_params, self._app.registry_open()
+        task, state, instance = asked.get("task"), _state(asked.get("state")), asked.get("instance")
+        since, before = _number(request, "since", LATEST) or 0, _number(request, "before", LATEST)
+        limit, skip = _number(request, "limit", MOST_ROWS) or 100, _number(request, "skip", MOST_SKIPPED) or 0
         if task is not None:
-            await self._app.registry_open().task(task)
-        older = None if before is None else datetime.fromtimestamp(before / 1000, UTC)
-        instance, limit = request.query_params.get("instance"), _number(request, "limit", MOST_ROWS) or 100
-        read = limit if instance is None else MOST_ROWS
-        found = await self._app.executions(task, request.query_params.get("state"), read, older)
-        return [x for x in found if instance in (None, x.instance)][:limit]
+            await registry.task(task)
+        read = skip + (limit if instance is None else MOST_ROWS)
+        found = (await registry.executions(task, state, read, before, brief=True))[skip:]
+        return [x for x in found if instance in (None, x.instance) and _placed(x, state) >= since][:limit]
 
     async def execution(self, request: Request) -> Any:
         return await self._app.execution(request.path_params["id"])
@@ -171,6 +183,17 @@ class Api:
         if not await self._app.drain(name):
             raise NotThere(f"no instance {name!r}")
         return Done(True)
+
+
+def _state(given: str | None) -> State | None:
+    if given is not None and given not in set(State):
+        raise ConfigError(f"state is {given[:40]!r}, allowed are {', '.join(State)}")
+    return None if given is None else State(given)
+
+
+def _placed(x: Execution, state: State | None) -> int:
+    """The time that a listing goes by (ms): of the end for those that have ended, else of creation."""
+    return (state is not None and state.terminal and x.finished) or x.created
 
 
 def _number(request: Request, name: str, most: int) -> int | None:

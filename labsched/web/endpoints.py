@@ -86,15 +86,16 @@ class Endpoint:
         return Response(msgspec.json.encode(value), media_type="application/json")
 
 
-async def limited(answer: Awaitable[T], *, writes: bool) -> T:
-    """What `answer` gives, or Unreachable after `LIMIT` seconds; OutcomeUnknown when it `writes`."""
+async def limited(answer: Awaitable[T], *, writes: bool, within: float | None = None) -> T:
+    """What `answer` gives, or Unreachable after `within` seconds (`LIMIT`); OutcomeUnknown when it `writes`."""
+    seconds = LIMIT if within is None else within
     try:
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(seconds):
             return await answer
     except TimeoutError:
         if writes:
-            raise OutcomeUnknown(f"no answer from Redis within {LIMIT:g} s: it may have happened") from None
-        raise Unreachable(f"no answer from Redis within {LIMIT:g} s") from None
+            raise OutcomeUnknown(f"no answer from Redis within {seconds:g} s: it may have happened") from None
+        raise Unreachable(f"no answer from Redis within {seconds:g} s") from None
 
 
 def told(error: LabschedError) -> Response:

@@ -8,7 +8,6 @@ they would have told.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections.abc import AsyncIterator
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from labsched.errors import LabschedError, UnknownTask
+from labsched.errors import LabschedError
 from labsched.metrics import TaskMetrics, task_metrics
-from labsched.model import State
+from labsched.overview import Overview
 from labsched.schedule import describe
 
 from .endpoints import limited
@@ -29,11 +28,16 @@ if TYPE_CHECKING:
     from labsched.app import Scheduler
 
 EVERY = 1.0  # seconds between looks
-LINGER = 5.0  # seconds that it goes on after the last watcher left: a reload must not begin anew
+LINGER = (
+    60.0  # seconds that it goes on after the last watcher left: beginning reads three values of every task
+)
 MOST_EVENTS = 500  # read in one look
-MOST_TASKS = 4  # whose numbers are read again in one look, those that waited longest
-MOST_PROGRESS = 4  # runs whose progress is read in one look
+MOST_TASKS = 3  # whose numbers are read again in one look, those that waited longest
+MOST_PROGRESS = 3  # runs whose progress is read in one look
+MOST_UNKNOWN = 2  # runs and locks that events did not tell of, read in one look
+MOST_RUNNING = 200  # read at the beginning
 MOST_WATCHERS = 200
+AT_ONCE = 100  # tasks whose numbers are worked out in one go: the instance's heartbeats go on between
 
 log = logging.getLogger("labsched")
 
@@ -57,24 +61,34 @@ class Feed:
         self._changed: set[str] = set()
         self._view: dict[str, Any] = {}
         self._place = ""  # id of the newest event that was read
-        self._watchers: set[asyncio.Queue[bytes]] = set()
+        self._whole: bytes | None = None  # the same for all who ask between two looks
+        self._anew = False  # parts do not follow from what was told before
+        self._watchers: set[asyncio.Queue[bytes | None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._closed = False
 
     # Watching.
 
+    @property
+    def full(self) -> bool:
+        """Whether as many dashboards are open as one process serves, or it is about to leave."""
+        return self._closed or len(self._watchers) >= MOST_WATCHERS
+
     async def watch(self) -> AsyncIterator[bytes]:
-        """Messages for one dashboard, until it goes away. A slow one gets a whole message instead of many parts."""
-        if len(self._watchers) >= MOST_WATCHERS:
-            raise LabschedError(f"{MOST_WATCHERS} dashboards are open already")
-        queue: asyncio.Queue[bytes] = asyncio.Queue(maxsize=10)
-        self._start()
-        await self._ready.wait()
-        yield self.whole()
+        """Messages for one dashboard, until it or the feed goes away. A slow one gets a whole message instead of many
+        parts."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=10)
         self._watchers.add(queue)
         try:
-            while True:
-                yield await queue.get()
+            self._start()
+            await self._ready.wait()
+            while not queue.empty():
+                queue.get_nowait()
+            message: bytes | None = self.whole()
+            while message is not None:
+                yield message
+                message = await queue.get()
         finally:
             self._watchers.discard(queue)
 
@@ -85,9 +99,16 @@ class Feed:
         return self.whole()
 
     def whole(self) -> bytes:
-        return self._message("whole", self._rows, list(self._model.seconds), list(self._model.attempts))
+        if self._whole is None:
+            model = self._model
+            self._whole = self._message("whole", self._rows, list(model.seconds), list(model.attempts))
+        return self._whole
 
     async def close(self) -> None:
+        """End all streams: whoever leaves waits for nobody who watches."""
+        self._closed = True
+        for queue in self._watchers:
+            _put(queue, None)
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -104,6 +125,8 @@ class Feed:
         quiet = 0.0
         while quiet < LINGER:
             try:
+                if not self._place:
+                    await limited(self._begin(), writes=False)
                 await limited(self._look(), writes=False)
             except LabschedError as error:
                 self._view = {**self._view, "trouble": str(error)}
@@ -120,19 +143,18 @@ class Feed:
             await asyncio.sleep(self._every)
 
     async def _look(self) -> None:
-        if not self._place:
-            await self._begin()
         events = await self._app.newest(MOST_EVENTS, self._place)
         missed = len(events) == MOST_EVENTS
-        if missed:
-            await self._reload()
         seen = await self._app.overview()
         if events:
             self._place = events[-1].id
         self._model.apply(events)
+        if missed:
+            self._model.prune(seen.running, seen.locks)
+            await self._learn(seen, MOST_UNKNOWN)
         self._model.expire(seen.at)
         self._note_outcomes(events)
-        await self._judge.take(events, seen.at, missed=missed)
+        await self._judge.take(events, seen.at, missed=missed, waiting=sum(seen.states.values()))
         await self._refresh(list(itertools.islice(self._model.dirty, MOST_TASKS)))
         progress = await self._progress(seen.at)
         self._view = {
@@ -151,35 +173,45 @@ class Feed:
 
     async def _begin(self) -> None:
         """Everything once. Events that happened before are only there to be seen."""
-        past = await self._app.newest(MOST_EVENTS)
-        self._place = past[-1].id if past else "0-0"
+        past, seen = await self._app.newest(MOST_EVENTS), await self._app.overview()
         self._model, self._judge = Model(), Judge(self._app)
         self._model.apply(past)
         self._model.dirty.clear()
-        await self._reload()
-        whole = await self._app.metrics()
-        schedules = {info.name: describe(info.task.schedule) for info in await self._app.tasks()}
-        self._rows = {row.name: Row(row, schedules.get(row.name, "")) for row in whole.tasks}
+        self._model.prune(seen.running, seen.locks)
+        await self._learn(seen, MOST_RUNNING)
+        infos = await self._app.tasks()
+        self._rows = {}
+        for first in range(0, len(infos), AT_ONCE):
+            chunk = infos[first : first + AT_ONCE]
+            stats = await self._app.registry_open().all_stats([info.name for info in chunk])
+            for info, counted in zip(chunk, stats, strict=True):
+                self._rows[info.name] = Row(task_metrics(info, counted), describe(info.task.schedule))
         self._note_outcomes(past)
+        self._anew = True
+        self._place = past[-1].id if past else "0-0"  # last: what was begun in vain is begun again
 
     async def _progress(self, now: float) -> dict[str, Any]:
         """How far the longest-running bodies are, as far as they say."""
         long = sorted((a for a in self._model.running.values() if now - a.start > 1), key=lambda a: a.start)
-        found = await self._app.registry_open().load([a.execution for a in long[:MOST_PROGRESS]])
+        found = await self._app.registry_open().load([a.execution for a in long[:MOST_PROGRESS]], brief=True)
         return {x.id: x.progress for x in found if x.progress is not None}
 
-    async def _reload(self) -> None:
-        self._model.load(await self._app.executions(state=State.RUNNING, limit=1000), await self._app.locks())
+    async def _learn(self, seen: Overview, most: int) -> None:
+        """At most so many runs and locks that no event told of."""
+        registry, model = self._app.registry_open(), self._model
+        runs = [id for id in seen.running if id not in model.running][:most]
+        locks = [name for name in seen.locks if name not in model.locks][:most]
+        model.load(
+            await registry.load(runs, brief=True), await registry.load_locks(locks, round(seen.at * 1000))
+        )
 
     async def _refresh(self, names: list[str]) -> None:
+        for info, stats in await self._app.registry_open().counted(names):
+            last = self._rows[info.name].last if info.name in self._rows else ""
+            self._rows[info.name] = Row(task_metrics(info, stats), describe(info.task.schedule), last)
+            self._changed.add(info.name)
         for name in names:
             self._model.dirty.pop(name, None)
-            with contextlib.suppress(UnknownTask):
-                info = await self._app.registry_open().task(name)
-                (stats,) = await self._app.registry_open().all_stats([name])
-                last = self._rows[name].last if name in self._rows else ""
-                self._rows[name] = Row(task_metrics(info, stats), describe(info.task.schedule), last)
-                self._changed.add(name)
 
     def _note_outcomes(self, events: list[Any]) -> None:
         for event in events:
@@ -193,12 +225,11 @@ class Feed:
     def _tell(self) -> None:
         rows = {name: self._rows[name] for name in self._changed if name in self._rows}
         self._changed.clear()
-        part = self._message("part", rows, list(self._model.seconds)[-3:], [])
+        self._whole = None
+        part = self.whole() if self._anew else self._message("part", rows, list(self._model.seconds)[-3:], [])
+        self._anew = False
         for queue in self._watchers:
-            late = queue.full()
-            while late and not queue.empty():
-                queue.get_nowait()
-            queue.put_nowait(self.whole() if late else part)
+            _put(queue, self.whole() if queue.full() else part)
 
     def _message(self, kind: str, rows: dict[str, Row], seconds: list[Any], attempts: list[Any]) -> bytes:
         model = self._model
@@ -210,3 +241,11 @@ class Feed:
                 "events": list(model.events)[-30:],
             }
         )  # fmt: skip
+
+
+def _put(queue: asyncio.Queue[bytes | None], message: bytes | None) -> None:
+    """What a full queue holds is dropped: a whole message, or the end, makes up for it."""
+    while queue.full():
+        while not queue.empty():
+            queue.get_nowait()
+    queue.put_nowait(message)

@@ -63,7 +63,9 @@ class Access:
         check_address(host, token)
         self.local = is_loopback(host)
         self._token = token
-        self._names = {"localhost", host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
+        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        if not self.local:  # it may ask a name server
+            self._names.add(socket.getfqdn().lower())
         self._sessions: dict[str, None] = {}
 
     @property
@@ -94,6 +96,9 @@ class Access:
         return (
             any(hmac.compare_digest(known, cookie) for known in self._sessions) if cookie.isascii() else False
         )
+
+    def may_read(self, headers: Headers) -> bool:
+        return self.local or self.has_token(headers) or self.has_session(_cookie(headers))
 
     def open_session(self) -> str:
         """A cookie for reading; the oldest is forgotten when there are too many."""
@@ -132,17 +137,13 @@ class Guard:
         if not self._access.knows_host(headers.get("host", "")):
             return refused(421, "this server is not known under that Host name")
         if scope["method"] in READS:
-            return None if self._may_read(scope, headers) else unauthorized("reading needs the token here")
+            open_to_all = scope["path"].startswith(OPEN) or self._access.may_read(headers)
+            return None if open_to_all else unauthorized("reading needs the token here")
         if not _same_origin(headers):
             return refused(403, "a page of another origin may not do that")
         if not self._access.may_act:
             return unauthorized("no token is set, so nothing can be changed: start with LABSCHED_WEB_TOKEN")
         return None if self._access.has_token(headers) else unauthorized("that needs the token")
-
-    def _may_read(self, scope: Scope, headers: Headers) -> bool:
-        if self._access.local or scope["path"].startswith(OPEN):
-            return True
-        return self._access.has_token(headers) or self._access.has_session(_cookie(headers))
 
 
 def _cookie(headers: Headers) -> str:
@@ -154,11 +155,16 @@ def _cookie(headers: Headers) -> str:
 
 
 def _same_origin(headers: Headers) -> bool:
-    """Whether no browser says that another site sent this. Programs send neither header."""
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    """Whether no browser says that another site sent this. Programs send neither header.
+
+    Browsers say it themselves where the page came over TLS, and then a proxy may have changed Host."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site in ("same-origin", "none")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host")
+    except ValueError:
         return False
-    return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
 
 
 def refused(status: int, error: str, **more: Any) -> Response:

@@ -66,14 +66,13 @@ class Model:
         self.dirty: dict[str, None] = {}  # in the order in which they became so
 
     def load(self, running: Iterable[Execution], locks: Iterable[LockInfo]) -> None:
-        """What runs and what is held now, as the registry says; for the beginning, and after events were missed."""
-        self.running = {
-            x.id: Attempt(x.id, x.task, x.instance or "", x.attempt, (x.started or x.created) / 1000)
-            for x in running
-        }
-        self.locks = {
-            lock.name: Held(lock.name, lock.owner, lock.token, lock.lock_until / 1000) for lock in locks
-        }
+        """Some of what runs and is held now, as the registry says, where events did not tell."""
+        for x in running:
+            self.running[x.id] = Attempt(
+                x.id, x.task, x.instance or "", x.attempt, (x.started or x.created) / 1000
+            )
+        for lock in locks:
+            self.locks[lock.name] = Held(lock.name, lock.owner, lock.token, lock.lock_until / 1000)
 
     def apply(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -84,6 +83,8 @@ class Model:
                 self._starts(event)
             elif event.kind in _ENDS and event.execution:
                 self._ends(event)
+            elif event.kind is Kind.READY:
+                self._returns(event)
             elif event.kind in (Kind.LOCK_ACQUIRED, Kind.LOCK_EXTENDED, Kind.LOCK_RELEASED):
                 self._lock(event)
             elif event.kind in (Kind.LEADER_ELECTED, Kind.LEADER_RESIGNED):
@@ -111,6 +112,12 @@ class Model:
             attempt.end, attempt.outcome = event.at, str(event.kind)
             self.recent.append(attempt)
 
+    def _returns(self, event: Event) -> None:
+        """Handed back unstarted, by an instance that leaves."""
+        attempt = self.running.pop(event.execution or "", None)
+        if attempt is not None:
+            attempt.end, attempt.outcome = event.at, "RETURNED"
+
     def _lock(self, event: Event) -> None:
         name, until = str(event.data.get("lock", "")), (event.data.get("until") or 0) / 1000
         if until <= event.at:
@@ -123,6 +130,12 @@ class Model:
         if not self.seconds or self.seconds[-1].at < int(at):
             self.seconds.append(Second(int(at)))
         return self.seconds[-1]
+
+    def prune(self, running: Iterable[str], locks: Iterable[str]) -> None:
+        """Forget what is not among these; for when the events that ended it may have been passed over."""
+        running, locks = frozenset(running), frozenset(locks)
+        self.running = {id: attempt for id, attempt in self.running.items() if id in running}
+        self.locks = {name: held for name, held in self.locks.items() if name in locks}
 
     def expire(self, now: float) -> None:
         """Forget locks that ended by themselves: that is no event."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from labsched.errors import ConfigError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 PORTS = 100  # how many ports after the wanted one are tried, as several instances share a machine
 LAST_ANSWERS = 2  # seconds that open requests get when the instance leaves
+MOST_CONNECTIONS = 400  # a process has about a thousand files, and the instance needs some for itself
 
 log = logging.getLogger("labsched")
 
@@ -51,6 +53,15 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Protocol(H11Protocol):
+    """Named, and not chosen by what is installed: it refuses a second Host header, and its limits are known."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.close()
+
+
 @contextlib.asynccontextmanager
 async def serve_web(
     app: Scheduler, *, name: str | None = None, token: str | None = None
@@ -65,8 +76,9 @@ async def serve_web(
     access = Access(settings.web_host, token)
     listening = _listen(settings.web_host, settings.web_port)
     web = Web(settings.web_host, listening.getsockname()[1])
+    served = site(app, access, name=name)
     config = uvicorn.Config(
-        site(app, access, name=name), lifespan="on", log_config=None, access_log=False, server_header=False,
+        served, http=_Protocol, lifespan="on", log_config=None, access_log=False, server_header=False,
         ws="none", proxy_headers=False, timeout_graceful_shutdown=LAST_ANSWERS, h11_max_incomplete_event_size=16_384,
     )  # fmt: skip
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -75,6 +87,7 @@ async def serve_web(
     try:
         yield web
     finally:
+        await served.state.feed.close()
         server.should_exit = True
         await asyncio.wait((serving,), timeout=LAST_ANSWERS + 1)
         if not serving.done():

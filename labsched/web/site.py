@@ -84,7 +84,7 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
         *Actuator(app, name).routes(access),
         Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
-    return Starlette(
+    made = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={
@@ -97,6 +97,8 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
         lifespan=lifespan,
         max_body_size=MAX_JSON + 1024,
     )
+    made.state.feed = feed
+    return made
 
 
 async def _labsched_error(request: Request, error: Exception) -> Response:

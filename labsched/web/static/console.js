@@ -19,7 +19,7 @@ async function get(path) {
 
 function table(headers, rows, empty) {
   if (!rows.length) return el("p", { className: "dim", textContent: empty });
-  const head = el("thead", {}, el("tr", {}, ...headers.map((h) => el("th", { textContent: h }))));
+  const head = el("thead", {}, el("tr", {}, ...headers.map((h) => el("th", { scope: "col", textContent: h }))));
   const body = el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell) => el("td", {}, cell ?? "")))));
   return el("div", { className: "scroll tall", tabIndex: 0 }, el("table", {}, head, body));
 }
@@ -50,7 +50,7 @@ const views = {
     const asked = new URLSearchParams(query);
     const form = filters(asked);
     const found = await get(`/api/executions?${asked}`);
-    const older = found.length >= 100 ? link("older", "executions", new URLSearchParams({ ...Object.fromEntries(asked), before: oldest(found, asked) }).toString()) : null;
+    const older = found.length >= 100 ? link("older", "executions", next(found, asked)) : null;
     return [form, table(["run", "state", "instance", "attempt", "created", "took", "reason"], found.map((x) => [link(x.id, "execution", x.id), state(x.state),
       x.instance, x.attempt, utc(x.created), took(x), x.reason || (x.error ? `${x.error.type}: ${x.error.message}` : "")]), "no run is like that"), older];
   },
@@ -95,7 +95,23 @@ const views = {
   },
 };
 
-const oldest = (found, asked) => (["SUCCEEDED", "FAILED", "DEAD", "CANCELLED", "SKIPPED"].includes(asked.get("state")) && !asked.get("task") ? found.at(-1).finished : found.at(-1).created);
+// Listings go by this time; several runs may share a millisecond, so those that were shown are skipped.
+function placed(x, asked) {
+  const state = asked.get("state");
+  if (state === "RUNNING") return x.started;
+  const byTask = state === "SUCCEEDED" && asked.get("task");
+  return ["SUCCEEDED", "FAILED", "DEAD", "CANCELLED", "SKIPPED"].includes(state) && !byTask ? x.finished : x.created;
+}
+
+function next(found, asked) {
+  const last = placed(found.at(-1), asked), shown = found.filter((x) => placed(x, asked) === last).length;
+  const before = Number(asked.get("skip") || 0);
+  const same = Number(asked.get("before")) === last + 1 ? before : 0;
+  return new URLSearchParams({ ...Object.fromEntries(asked), before: last + 1, skip: same + shown }).toString();
+}
+
+const local = (ms) => (ms ? new Date(Number(ms)).toISOString().slice(0, 19) : "");
+const when = (name, words, asked) => el("label", {}, `${words} `, el("input", { name, type: "datetime-local", step: 1, value: local(asked.get(name)) }), " ");
 
 function field(name, words, asked) {
   return el("label", {}, `${words} `, el("input", { name, value: asked.get(name) || "", autocomplete: "off", spellcheck: false }), " ");
@@ -103,10 +119,11 @@ function field(name, words, asked) {
 
 function filters(asked) {
   const choose = el("select", { name: "state" }, ...STATES.map((s) => el("option", { value: s, textContent: s || "any", selected: s === (asked.get("state") || "") })));
-  const form = el("form", { className: "tools" }, field("task", "task", asked), el("label", {}, "state ", choose, " "), field("instance", "instance", asked), el("button", { textContent: "Find" }));
+  const form = el("form", { className: "tools" }, field("task", "task", asked), el("label", {}, "state ", choose, " "), field("instance", "instance", asked), when("since", "from (UTC)", asked), when("before", "to", asked), el("button", { textContent: "Find" }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const given = [...new FormData(form)].filter(([, value]) => value);
+    const given = [...new FormData(form)].filter(([, value]) => value)
+      .map(([name, value]) => [name, ["since", "before"].includes(name) ? Date.parse(`${value}Z`) : value]);
     location.hash = `#/executions/${encodeURIComponent(new URLSearchParams(given))}`;
   });
   return form;
@@ -115,7 +132,10 @@ function filters(asked) {
 let turn = 0;
 async function show() {
   const own = (turn += 1);
-  const [, tab = "tasks", ...rest] = location.hash.split("/").map(decodeURIComponent);
+  let tab = "tasks", rest = [];
+  try {
+    [, tab = "tasks", ...rest] = location.hash.split("/").map(decodeURIComponent);
+  } catch { /* an address that somebody typed: the first view will do */ }
   $("#tabs").replaceChildren(...TABS.map((name) => {
     const made = link(name, name);
     if (name === tab) made.setAttribute("aria-current", "page");

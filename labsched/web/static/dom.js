@@ -43,13 +43,11 @@ export function cells(row, wanted) {
 // Buttons at the end of a row: [label, what a screen reader says, action].
 export function buttons(row, at, wanted) {
   const cell = row.cells[at] || row.insertCell();
-  const labels = wanted.map(([label]) => label).join("|");
-  if (cell.dataset.labels !== labels) {
-    cell.dataset.labels = labels;
-    cell.replaceChildren(...wanted.map(([label]) => el("button", { type: "button", textContent: label })));
-  }
-  wanted.forEach(([, spoken, action], index) => {
-    const button = cell.children[index];
+  while (cell.children.length > wanted.length) cell.lastChild.remove();
+  wanted.forEach(([label, spoken, action], index) => {
+    // The same element, so that Pause is Resume afterwards and the focus is still on it.
+    const button = cell.children[index] || cell.appendChild(el("button", { type: "button" }));
+    if (button.textContent !== label) button.textContent = label;
     button.setAttribute("aria-label", spoken);
     button.onclick = action;
   });
