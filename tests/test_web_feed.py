@@ -14,6 +14,7 @@ from labsched.web import feed as feeds
 from labsched.web.feed import Feed
 from labsched.web.judge import Judge
 from labsched.web.model import Model
+from labsched.web.stream import lines
 
 
 def event(kind, at, **fields):
@@ -81,6 +82,12 @@ def quick(monkeypatch):
     monkeypatch.setattr(feeds, "LINGER", 0.02)
 
 
+async def watching(feed):
+    with feed.joined() as queue:
+        async for message in feed.messages(queue):
+            yield message
+
+
 async def first(watch):
     return json.loads(await anext(watch))
 
@@ -89,7 +96,7 @@ async def test_a_dashboard_gets_everything_first_and_then_what_changed(quick):
     app = scheduler()
     async with app.instance("i1"):
         feed = Feed(app, every=0.01)
-        watch = feed.watch()
+        watch = watching(feed)
         whole = await first(watch)
         assert whole["kind"] == "whole" and set(whole["tasks"]) == {"greet", "break", "a/b", HTML}
         assert [i["name"] for i in whole["instances"]] == ["i1"]
@@ -105,7 +112,7 @@ async def test_it_looks_only_while_somebody_watches(quick):
     app = scheduler()
     async with app.instance("i1"):
         feed = Feed(app, every=0.01)
-        watch = feed.watch()
+        watch = watching(feed)
         await first(watch)
         await watch.aclose()
         await asyncio.wait_for(feed._looking, 5)
@@ -125,7 +132,7 @@ async def test_many_dashboards_cost_as_much_as_one(quick, monkeypatch):
         overview = app.overview
         monkeypatch.setattr(app, "overview", counted)
         feed = Feed(app, every=0.01)
-        watches = [feed.watch() for _ in range(20)]
+        watches = [watching(feed) for _ in range(20)]
         await asyncio.gather(*(first(watch) for watch in watches))
         before = looks
         for _ in range(5):
@@ -141,7 +148,7 @@ async def test_when_more_happens_than_is_read_it_says_so_and_asks_the_registry(q
     app = scheduler()
     async with app.instance("i1"):
         feed = Feed(app, every=0.01)
-        watch = feed.watch()
+        watch = watching(feed)
         await first(watch)
         await app.trigger_many("greet", [{} for _ in range(30)])
         parts = [await first(watch) for _ in range(3)]
@@ -157,7 +164,7 @@ async def test_a_server_that_is_away_is_told_and_its_return_too(quick, monkeypat
     app = scheduler()
     async with app.instance("i1"):
         feed = Feed(app, every=0.01)
-        watch = feed.watch()
+        watch = watching(feed)
         await first(watch)
 
         async def away():
@@ -178,7 +185,7 @@ async def test_a_dashboard_that_does_not_read_holds_nobody_up(quick):
     app = scheduler()
     async with app.instance("i1"):
         feed = Feed(app, every=0.001)
-        slow, quick_one = feed.watch(), feed.watch()
+        slow, quick_one = watching(feed), watching(feed)
         await first(slow)
         await first(quick_one)
         waiting = asyncio.ensure_future(anext(slow))
@@ -195,18 +202,13 @@ async def test_a_dashboard_that_does_not_read_holds_nobody_up(quick):
 
 async def test_the_stream_is_made_of_server_sent_events():
     async with served() as (app, _):
-        from starlette.requests import Request
-
-        from labsched.web.stream import stream
-
         feed = Feed(app, every=0.01)
-        answer = stream(feed, Request({"type": "http", "method": "GET", "headers": []}))
-        assert answer.media_type == "text/event-stream"
-        lines = answer.body_iterator
-        assert await anext(lines) == b"retry: 1000\n\n"
-        message = await anext(lines)
-        assert message.startswith(b"data: {") and message.endswith(b"\n\n") and message.count(b"\n") == 2
-        await lines.aclose()
+        with feed.joined() as queue:
+            sent = lines(feed, queue)
+            assert await anext(sent) == b"retry: 1000\n\n"
+            message = await anext(sent)
+            assert message.startswith(b"data: {") and message.endswith(b"\n\n") and message.count(b"\n") == 2
+            await sent.aclose()
         await feed.close()
 
 

@@ -19,7 +19,7 @@ from labsched.errors import LabschedError
 from labsched.metrics import Component, Health
 
 from .disk import disk
-from .endpoints import limited, told
+from .endpoints import Shared, limited, told
 from .guard import Access, refused
 from .meters import BY_NAME, Meter, Tags
 
@@ -38,6 +38,7 @@ class Actuator:
 
     def __init__(self, app: Scheduler, name: str | None) -> None:
         self._app, self._name = app, name
+        self._metrics = Shared(app.metrics)
 
     def routes(self, access: Access) -> list[Route]:
         def answer(request: Request, health: Health) -> Response:
@@ -71,7 +72,7 @@ class Actuator:
             return refused(404, f"no metric {request.path_params['name'][:80]!r}")
         wanted = dict(tag.partition(":")[::2] for tag in request.query_params.getlist("tag"))
         try:
-            seen = await limited(self._app.metrics(), writes=False)
+            seen = await limited(self._metrics.get(), writes=False)
         except LabschedError as error:
             return told(error)
         samples = [(tags, value) for tags, value in meter.read(seen) if wanted.items() <= tags.items()]

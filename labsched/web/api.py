@@ -5,8 +5,10 @@ Times are Unix milliseconds, durations seconds, as in labsched.model.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +20,7 @@ from labsched.model import Event, Execution, InstanceInfo, LockInfo, Reason, Sta
 from labsched.preview import Preview
 from labsched.rawkeys import KeyPage, KeyValue
 
-from .endpoints import Endpoint, NotThere, Param
+from .endpoints import AT_ONCE, Endpoint, NotThere, Param
 
 if TYPE_CHECKING:
     from labsched.app import Scheduler
@@ -73,7 +75,11 @@ class Api:
         self._app = app
 
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Every call, in the order in which routes are tried."""
+        """Every call, in the order in which routes are tried. Reads take turns; steering goes ahead of them."""
+        turns = asyncio.Semaphore(AT_ONCE)
+        return tuple(replace(e, turns=turns) if e.method == "GET" else e for e in self._table())
+
+    def _table(self) -> tuple[Endpoint, ...]:
         act = (400, 401, 403, 404, 503, 504)
         payload = {"type": "object", "additionalProperties": True}
         return (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -29,6 +30,11 @@ from .guard import refused
 
 LIMIT = 5.0  # seconds that a call may take: an instance itself waits for its server for ever
 
+KEEP = 1.0  # seconds that a reading of everything is good for
+AT_ONCE = (
+    2  # reads that are answered at the same time: the loop is the instance's, and its lease is renewed there
+)
+
 T = TypeVar("T")
 Answer = Callable[[Request], Awaitable[Any]]
 
@@ -51,6 +57,21 @@ STATUS: tuple[tuple[type[LabschedError], int], ...] = (
     (Unreachable, 503),
     (OutcomeUnknown, 504),
 )
+
+
+class Shared(Generic[T]):
+    """What `read` gives, read once for all who ask within `KEEP` seconds: asking often costs the instance nothing."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+        self._read, self._lock = read, asyncio.Lock()
+        self._kept: tuple[float, T] | None = None
+
+    async def get(self) -> T:
+        now = asyncio.get_running_loop().time
+        async with self._lock:
+            if self._kept is None or now() - self._kept[0] > KEEP:
+                self._kept = now(), await self._read()
+            return self._kept[1]
 
 
 @dataclass(frozen=True)
@@ -77,13 +98,18 @@ class Endpoint:
     params: tuple[Param, ...] = ()
     body: Mapping[str, Any] | None = None
     errors: tuple[int, ...] = field(default=(400, 503))
+    turns: asyncio.Semaphore | None = None  # None for what need not wait for others
 
     async def __call__(self, request: Request) -> Response:
         try:
-            value = await limited(self.answer(request), writes=self.method != "GET")
+            return await limited(self._answered(request), writes=self.method != "GET")
         except LabschedError as error:
             return told(error)
-        return Response(msgspec.json.encode(value), media_type="application/json")
+
+    async def _answered(self, request: Request) -> Response:
+        async with self.turns or contextlib.nullcontext():
+            value = await self.answer(request)
+            return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 async def limited(answer: Awaitable[T], *, writes: bool, within: float | None = None) -> T:

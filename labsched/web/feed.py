@@ -8,9 +8,10 @@ they would have told.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,6 +40,8 @@ MOST_RUNNING = 200  # read at the beginning
 MOST_WATCHERS = 200
 AT_ONCE = 100  # tasks whose numbers are worked out in one go: the instance's heartbeats go on between
 
+Queue = asyncio.Queue[bytes | None]  # None: the end
+
 log = logging.getLogger("labsched")
 
 
@@ -51,7 +54,7 @@ class Row(msgspec.Struct):
 
 
 class Feed:
-    """`watch()` gives messages as JSON: first all that is known, then what changed."""
+    """`messages()` are JSON: first all that is known, then what changed."""
 
     def __init__(self, app: Scheduler, every: float = EVERY) -> None:
         self._app, self._every = app, every
@@ -63,7 +66,7 @@ class Feed:
         self._place = ""  # id of the newest event that was read
         self._whole: bytes | None = None  # the same for all who ask between two looks
         self._anew = False  # parts do not follow from what was told before
-        self._watchers: set[asyncio.Queue[bytes | None]] = set()
+        self._watchers: set[Queue] = set()
         self._looking: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._closed = False
@@ -75,22 +78,26 @@ class Feed:
         """Whether as many dashboards are open as one process serves, or it is about to leave."""
         return self._closed or len(self._watchers) >= MOST_WATCHERS
 
-    async def watch(self) -> AsyncIterator[bytes]:
-        """Messages for one dashboard, until it or the feed goes away. A slow one gets a whole message instead of many
-        parts."""
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=10)
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[Queue]:
+        """One more dashboard, for the length of the block."""
+        queue: Queue = asyncio.Queue(maxsize=10)
         self._watchers.add(queue)
+        self._start()
         try:
-            self._start()
-            await self._ready.wait()
-            while not queue.empty():
-                queue.get_nowait()
-            message: bytes | None = self.whole()
-            while message is not None:
-                yield message
-                message = await queue.get()
+            yield queue
         finally:
             self._watchers.discard(queue)
+
+    async def messages(self, queue: Queue) -> AsyncIterator[bytes]:
+        """What one dashboard gets, until the feed goes away. A slow one gets a whole message instead of many parts."""
+        await self._ready.wait()
+        while not queue.empty():
+            queue.get_nowait()
+        message: bytes | None = self.whole()
+        while message is not None:
+            yield message
+            message = await queue.get()
 
     async def once(self) -> bytes:
         """All that is known, not older than one look."""
@@ -243,7 +250,7 @@ class Feed:
         )  # fmt: skip
 
 
-def _put(queue: asyncio.Queue[bytes | None], message: bytes | None) -> None:
+def _put(queue: Queue, message: bytes | None) -> None:
     """What a full queue holds is dropped: a whole message, or the end, makes up for it."""
     while queue.full():
         while not queue.empty():

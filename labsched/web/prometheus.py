@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,11 +16,13 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from labsched.metrics import Metrics, cumulated
 
+from .endpoints import Shared
 from .meters import METERS, Meter
 
 if TYPE_CHECKING:
     from labsched.app import Scheduler
 
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 HISTOGRAMS = (
     ("labsched_task_duration_seconds", "Duration of attempts", "d", 1e-6),
     ("labsched_task_lateness_seconds", "Start minus due of the runs of slots", "l", 1e-3),
@@ -54,10 +58,25 @@ class _Reading(Collector):
         return family
 
 
-async def exposition(app: Scheduler, accept: str) -> tuple[bytes, str]:
-    """The text and its content type: OpenMetrics when asked for, else Prometheus' own format."""
-    seen = await app.metrics()
-    stats = await app.registry_open().all_stats([task.name for task in seen.tasks])
+class Exposition:
+    """`/metrics`, made at most once a second in each of its two formats."""
+
+    def __init__(self, app: Scheduler) -> None:
+        self._app = app
+        self._made = {wanted: Shared(functools.partial(self._make, wanted)) for wanted in ("", OPEN_METRICS)}
+
+    async def get(self, accept: str) -> tuple[bytes, str]:
+        """The text and its content type: OpenMetrics when asked for, else Prometheus' own format."""
+        return await self._made[OPEN_METRICS if "openmetrics" in accept else ""].get()
+
+    async def _make(self, accept: str) -> tuple[bytes, str]:
+        seen = await self._app.metrics()
+        stats = await self._app.registry_open().all_stats([task.name for task in seen.tasks])
+        # A thousand tasks make 50,000 lines: in a thread, so that heartbeats go on.
+        return await asyncio.to_thread(_text, seen, stats, accept)
+
+
+def _text(seen: Metrics, stats: Sequence[Mapping[str, int]], accept: str) -> tuple[bytes, str]:
     registry = CollectorRegistry()
     registry.register(_Reading(seen, stats))
     for collector in (ProcessCollector, PlatformCollector, GCCollector):

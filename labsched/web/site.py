@@ -24,7 +24,7 @@ from .endpoints import limited, told
 from .feed import Feed
 from .guard import COOKIE, Access, Guard, refused
 from .openapi import document
-from .prometheus import exposition
+from .prometheus import Exposition
 from .stream import stream
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlette:
     """The ASGI app. `app` is open while it serves; `name` is the instance that this process is, if it is one."""
     feed, endpoints = Feed(app), Api(app).endpoints()
-    openapi = document(endpoints)
+    openapi, metrics = document(endpoints), Exposition(app)
 
     async def dashboard(request: Request) -> Response:
         return FileResponse(HERE / "static" / "dashboard.html", media_type="text/html")
@@ -54,7 +54,7 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
         return stream(feed, request)
 
     async def prometheus(request: Request) -> Response:
-        text, kind = await limited(exposition(app, request.headers.get("accept", "")), writes=False)
+        text, kind = await limited(metrics.get(request.headers.get("accept", "")), writes=False)
         return Response(text, headers={"content-type": kind})
 
     async def contract(request: Request) -> Response:

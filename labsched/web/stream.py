@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from .feed import Feed
+from .feed import Feed, Queue
 from .guard import refused
 
 
@@ -21,16 +22,27 @@ def stream(feed: Feed, request: Request) -> Response:
         return Response(media_type="text/event-stream")
     if feed.full:
         return refused(503, "too many dashboards are open already", may_have_happened=False)
-    return StreamingResponse(
-        _lines(feed), media_type="text/event-stream", headers={"x-accel-buffering": "no"}
-    )
+    return _Live(feed)
 
 
-async def _lines(feed: Feed) -> AsyncIterator[bytes]:
+class _Live(Response):
+    """Takes its place before anything is awaited, so that the bound holds when many come at once."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self._feed = feed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._feed.joined() as queue:
+            answer = StreamingResponse(
+                lines(self._feed, queue), media_type=self.media_type, headers={"x-accel-buffering": "no"}
+            )
+            await answer(scope, receive, send)
+
+
+async def lines(feed: Feed, queue: Queue) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
-    messages = feed.watch()
-    try:
-        async for message in messages:
-            yield b"data: " + message + b"\n\n"
-    finally:
-        await messages.aclose()  # type: ignore[attr-defined]
+    async for message in feed.messages(queue):
+        yield b"data: " + message + b"\n\n"
