@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ from webkit import HTML, client_of, scheduler, served
 
 from labsched.errors import Unreachable
 from labsched.metrics import cumulated
+from labsched.metrics import metrics as read_metrics
+from labsched.web import actuator, disk, endpoints
 from labsched.web.meters import BY_NAME, METERS
 
 
@@ -53,8 +56,6 @@ async def test_health_is_down_when_nobody_leads_or_this_instance_is_no_member():
 
 
 async def test_a_loop_that_is_held_up_is_not_live(monkeypatch):
-    from labsched.web import actuator
-
     monkeypatch.setattr(actuator, "MOST_LAG", 0.0)
     async with served() as (_, client):
         answer = await client.get("/actuator/health/liveness")
@@ -154,3 +155,86 @@ async def test_the_grafana_dashboard_draws_metrics_that_exist():
     for expr in drawn:
         for name in re.findall(r"labsched_\w+", expr):
             assert re.sub(r"_(total|bucket)$", "", name) in known, name
+
+
+async def test_a_server_that_hangs_is_told_within_a_bounded_time_in_healths_own_shape(monkeypatch):
+    monkeypatch.setattr(actuator, "PATIENCE", 0.05)
+    async with served() as (app, client):
+        for hangs in ("health", "instances"):
+            with monkeypatch.context() as patch:
+                patch.setattr(app, hangs, asyncio.Event().wait)
+                answer = await asyncio.wait_for(client.get("/actuator/health"), 2)
+                parts = answer.json()["components"]
+                assert answer.status_code == 503 and set(parts) == {"redis", "loop"}
+                assert "no answer" in parts["redis"]["details"]["detail"]
+
+
+def embedded(monkeypatch, app, folder, **persistence):
+    """The server of `app` says that of itself, and that it writes into `folder`."""
+    redis = app._client.redis
+    execute = redis.execute_command
+
+    async def command(*words, **options):
+        return ["dir", str(folder)] if words[:2] == ("CONFIG", "GET") else await execute(*words, **options)
+
+    async def info(section):
+        return {"aof_enabled": 1, "aof_last_write_status": "ok", **persistence}
+
+    monkeypatch.setattr(redis, "execute_command", command)
+    monkeypatch.setattr(redis, "info", info)
+
+
+async def test_health_knows_whether_the_append_only_file_can_grow(monkeypatch, tmp_path):
+    async with served() as (app, client):
+
+        async def shown():
+            return (await client.get("/actuator/health")).json()["components"].get("disk")
+
+        assert await shown() is None  # this server keeps nothing
+        embedded(monkeypatch, app, tmp_path)
+        assert (await shown())["status"] == "UP"
+        (tmp_path / "appendonlydir").mkdir()
+        assert "GiB are free" in (await shown())["details"]["detail"]
+        monkeypatch.setattr(disk, "LEAST", 1 << 62)
+        assert (await shown())["status"] == "DOWN"
+        embedded(monkeypatch, app, tmp_path, aof_last_write_status="err")
+        assert (await shown())["status"] == "DOWN" and "failed" in (await shown())["details"]["detail"]
+        embedded(monkeypatch, app, tmp_path, aof_enabled=0)
+        assert await shown() is None
+
+
+async def test_metrics_are_read_once_for_all_who_ask_within_a_second(monkeypatch):
+    app = scheduler()
+    read = 0
+
+    async def counted():
+        nonlocal read
+        read += 1
+        return await metrics()
+
+    async with app.instance("i1"):
+        metrics = app.metrics
+        monkeypatch.setattr(app, "metrics", counted)
+        async with client_of(app) as client:
+            asked = ["/metrics"] * 20 + ["/actuator/metrics/labsched.tasks"] * 20
+            answers = await asyncio.gather(*(client.get(path) for path in asked))
+            assert {answer.status_code for answer in answers} == {200} and read == 2
+            monkeypatch.setattr(endpoints, "KEEP", 0.0)
+            await client.get("/metrics")
+            assert read == 3
+
+
+async def test_failovers_and_recoveries_are_counted_with_the_time_they_took(cluster):
+    one, two = await cluster.join("i1", lease=300), await cluster.join("i2")
+    await one.lead(lease=300)
+    follower = await two.lead()
+    await cluster.passes(int(follower[1]) + 50)
+    await two.lead()
+    await two.recover()
+    seen = await read_metrics(cluster.registry, await cluster.now())
+    assert (seen.failovers, seen.instances_lost) == (1, 1)
+    assert 0.05 <= seen.failover_time < 5 and 0.05 <= seen.recovery_time < 5
+    shown = {meter.name: list(meter.read(seen)) for meter in METERS}
+    assert shown["labsched.recovery.time"] == [({}, seen.recovery_time)]
+    assert shown["labsched.leader.failover.time"] == [({}, seen.failover_time)]
+    assert shown["labsched.leader.failovers"] == shown["labsched.instances.lost"] == [({}, 1.0)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 import pytest
 from webkit import BEARER, HTML, client_of, scheduler, served
 
+from labsched import Scheduler, Settings, rawkeys
 from labsched.errors import OutcomeUnknown, Unreachable
 from labsched.model import Event, Execution, InstanceInfo, LockInfo, Reason, TaskInfo
 from labsched.web import endpoints
@@ -191,7 +194,12 @@ async def test_raw_keys_are_those_of_the_namespace_and_cut():
         await redis.execute_command("ZADD", f"{prefix}scores", 1.5, "a")
         await redis.execute_command("HSET", f"{prefix}fields", "a", "1")
         await redis.execute_command("XADD", f"{prefix}stream", "1-1", "a", "1")
-        listed = (await client.get("/api/keys")).json()
+        listed = (
+            await client.get("/api/keys")
+        ).json()  # the server is shared by all tests: looked through to the end
+        while listed["cursor"] != "0":
+            more = (await client.get("/api/keys", params={"cursor": listed["cursor"]})).json()
+            listed = {**more, "keys": listed["keys"] + more["keys"]}
         assert listed["prefix"] == prefix and {"name": "long", "type": "string"} in listed["keys"]
         assert "elsewhere" not in str(listed)
         assert (await client.get("/api/keys", params={"part": "mbers"})).json()["keys"] == [
@@ -232,3 +240,98 @@ async def test_the_calls_of_the_interface_are_there():
         ):
             assert (await client.get(path)).status_code == 200
         assert (await client.get("/", follow_redirects=False)).headers["location"] == "/scheduler/dashboard"
+
+
+async def test_a_listing_leaves_out_what_may_be_megabytes_and_one_run_has_it():
+    async with served() as (app, client):
+        run = await app.trigger("greet", name="x" * 10_000)
+        await app.wait(run, timeout=10)
+        listed = await client.get("/api/executions")
+        (shown,) = listed.json()
+        assert (shown["id"], shown["state"], shown["payload"], shown["result"]) == (
+            run,
+            "SUCCEEDED",
+            {},
+            None,
+        )
+        assert len(listed.content) < 2000
+        assert len((await client.get(f"/api/executions/{run}")).json()["payload"]["name"]) == 10_000
+
+
+async def test_runs_are_found_by_time_and_those_of_one_millisecond_by_pages():
+    async with served() as (app, client):
+        ids = set(await app.trigger_many("greet", [{} for _ in range(5)]))
+        for id in ids:
+            await app.wait(id, timeout=10)
+
+        async def listed(**asked):
+            return (await client.get("/api/executions", params=asked)).json()
+
+        (at,) = {x["created"] for x in await listed()}
+        assert len(await listed(since=at)) == 5 and await listed(since=at + 1) == []
+        assert len(await listed(before=at + 1)) == 5 and await listed(before=at) == []
+        pages = [await listed(before=at + 1, limit=2, **skip) for skip in ({}, {"skip": 2}, {"skip": 4})]
+        assert [len(page) for page in pages] == [2, 2, 1]
+        assert {x["id"] for page in pages for x in page} == ids
+        ended = max(x["finished"] for x in await listed())
+        assert await listed(state="SUCCEEDED", since=ended + 1) == []
+        assert len(await listed(state="SUCCEEDED", since=at + 1)) >= 1  # by the end, not by creation
+
+
+async def test_reads_take_turns_and_steering_goes_ahead_of_them(monkeypatch):
+    import asyncio
+
+    async with served() as (app, client):
+        inside, most, release = 0, 0, asyncio.Event()
+
+        async def slow():
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            await release.wait()
+            inside -= 1
+            return []
+
+        monkeypatch.setattr(app, "instances", slow)
+        reading = [asyncio.create_task(client.get("/api/instances")) for _ in range(10)]
+        while inside < endpoints.AT_ONCE:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        paused = await asyncio.wait_for(client.post("/api/tasks/greet/pause", headers=BEARER), 5)
+        assert paused.status_code == 200 and most == endpoints.AT_ONCE
+        release.set()
+        assert {answer.status_code for answer in await asyncio.gather(*reading)} == {200}
+        assert most == endpoints.AT_ONCE
+
+
+async def test_a_page_of_keys_looks_on_until_it_has_some(monkeypatch):
+    monkeypatch.setattr(rawkeys, "STEP", 1)
+    async with served() as (app, client):
+        for n in range(300):
+            await app._client.redis.set(f"elsewhere:{app.namespace}:{n}", "x")
+        found, cursor = [], "0"
+        for _ in range(10_000):
+            page = (await client.get("/api/keys", params={"cursor": cursor})).json()
+            found += [key["name"] for key in page["keys"]]
+            if (cursor := page["cursor"]) == "0":
+                break
+        assert {"events", "tasks", "names"} <= set(found)
+
+
+@pytest.mark.parametrize("namespace", ["a?[b]c", "[a-z]", "a\\b"])
+async def test_a_namespace_of_wildcards_shows_its_own_keys_alone(namespace):
+    other = scheduler()
+    app = Scheduler("fake", namespace=namespace, settings=Settings(web_port=0))
+    twins = [Scheduler("fake", namespace=name) for name in ("axbc", "q", "ab")]
+    async with other, contextlib.AsyncExitStack() as stack:
+        for twin in twins:
+            await stack.enter_async_context(twin)
+            await twin._client.redis.set(f"{twin._client.prefix}secret", "s")
+        await stack.enter_async_context(app)
+        client = await stack.enter_async_context(client_of(app))
+        await app._client.redis.set(f"{app._client.prefix}mine", "m")
+        await app._client.redis.set(app._client.prefix.encode() + b"\xff", "no text")
+        names, cursor = [], None
+        while cursor != "0":
+            page = (await client.get("/api/keys", params={"cursor": cursor or "0"})).json()
+            names, cursor = names + [key["name"] for key in page["keys"]], page["cursor"]
+        assert "mine" in names and "secret" not in names

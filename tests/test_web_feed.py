@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
+import httpx
 import pytest
-from webkit import HTML, client_of, scheduler, served
+from webkit import HTML, Background, client_of, scheduler, served
 
 from labsched.errors import Unreachable
 from labsched.model import Event, Kind
 from labsched.web import feed as feeds
+from labsched.web import judge as judges
 from labsched.web.feed import Feed
 from labsched.web.judge import Judge
 from labsched.web.model import Model
@@ -247,3 +249,202 @@ async def test_guarantees_are_judged_over_what_was_seen_and_a_violation_stays(mo
         await judge.take([], later + 1, missed=True)
         await judge.take([], later + 20, missed=False)
         assert {lamp.guarantee: lamp for lamp in judge.lamps}["legal-transitions"].violated
+
+
+async def test_nothing_is_lost_between_the_first_message_and_the_next(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        slow, other = watching(feed), watching(feed)
+        await first(slow)  # its reader is busy with that for a while
+        await first(other)
+        await app.pause("greet")
+        while "greet" not in (await first(other))["tasks"]:
+            pass
+        while "greet" not in (part := await asyncio.wait_for(first(slow), 5))["tasks"]:
+            assert part["kind"] == "part"
+        assert part["tasks"]["greet"]["metrics"]["status"] == "PAUSED"
+        await slow.aclose()
+        await other.aclose()
+        await feed.close()
+
+
+@pytest.mark.parametrize("fails", ["overview", "tasks"])
+async def test_a_dashboard_opened_while_the_server_is_away_gets_everything_when_it_is_back(
+    quick, monkeypatch, fails
+):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+
+        async def away():
+            raise Unreachable("the server does not answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(app, fails, away)
+            watch = watching(feed)
+            assert (await first(watch))["tasks"] == {}
+        while not (message := await first(watch))["tasks"]:
+            assert "trouble" in message
+        assert message["kind"] == "whole" and set(message["tasks"]) == {"greet", "break", "a/b", HTML}
+        await watch.aclose()
+        await feed.close()
+
+
+async def test_the_end_of_the_feed_ends_all_streams_and_admits_no_more(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        watches = [watching(feed) for _ in range(3)]
+        for watch in watches:
+            await first(watch)
+        await feed.close()
+        for watch in watches:
+            with pytest.raises(StopAsyncIteration):
+                while True:
+                    await asyncio.wait_for(anext(watch), 5)
+        assert feed.full
+
+
+async def test_a_whole_message_is_made_once_for_all_who_need_one(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=60)
+        watches = [watching(feed) for _ in range(3)]
+        messages = [await anext(watch) for watch in watches]
+        assert messages[0] is messages[1] is messages[2] is await feed.once()
+        for watch in watches:
+            await watch.aclose()
+        await feed.close()
+
+
+async def test_there_is_a_bound_to_open_dashboards_also_when_all_come_at_once(monkeypatch):
+    monkeypatch.setattr(feeds, "MOST_WATCHERS", 3)
+    with Background() as server:
+        async with httpx.AsyncClient(base_url=server.web.url) as client:
+            opened = [client.build_request("GET", "/api/stream") for _ in range(8)]
+            answers = await asyncio.gather(*(client.send(request, stream=True) for request in opened))
+            assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 5
+            for answer in answers:
+                await answer.aclose()
+            assert (await client.head("/api/stream")).status_code == 200  # and holds no place
+
+
+async def test_a_look_costs_the_server_under_30_commands_with_three_instances(quick, monkeypatch):
+    app = scheduler()
+    async with app.instance("i1"), app.instance("i2"), app.instance("i3"):
+        feed = Feed(app, every=60)
+        await feed.once()
+        for name in ("greet", "break", HTML) * 3:
+            await app.wait(await app.trigger(name), timeout=10)
+        spent, read, ask = 0, app.registry._read, app._events._ask
+
+        async def counted(*commands):
+            nonlocal spent
+            spent += len(commands)
+            return await read(*commands)
+
+        async def asked(*command):
+            nonlocal spent
+            spent += 1
+            return await ask(*command)
+
+        monkeypatch.setattr(app.registry, "_read", counted)
+        monkeypatch.setattr(app._events, "_ask", asked)
+        for most, unknown in ((500, 0), (5, 1)):
+            monkeypatch.setattr(feeds, "MOST_EVENTS", most)
+            for n in range(9):  # that run, for as long as anybody looks
+                feed._model.apply([runs(f"greet~{n}", 1.0)])
+            feed._model.dirty = dict.fromkeys(("greet", "break", "a/b", HTML))
+            feed._place, spent = "0-0", 0
+            await feed._look()
+            most_more = unknown * 3 * feeds.MOST_UNKNOWN  # what events did not tell of, if there is any
+            assert 20 < spent + most_more < 30
+        await feed.close()
+
+
+async def test_what_ended_while_events_were_passed_over_runs_no_more(quick, monkeypatch):
+    monkeypatch.setattr(feeds, "MOST_EVENTS", 2)
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=60)
+        await feed.once()
+        feed._model.apply([runs("greet~gone", 1.0)])
+        feed._place = "0-0"
+        await feed._look()
+        assert feed._view["missed"] and "greet~gone" not in feed._model.running
+        await feed.close()
+
+
+def test_what_is_handed_back_unstarted_runs_no_more():
+    model = Model()
+    model.apply([runs("t@1", 10.0), event("READY", 11.0, execution="t@1", task="t")])
+    assert model.running == {} and not model.recent
+    assert [(a.end, a.outcome) for a in model.attempts] == [(11.0, "RETURNED")]
+
+
+async def lamps_after(judge, *steps):
+    for events, now, more in steps:
+        await judge.take(events, now, **{"missed": False, **more})
+    return {lamp.guarantee: lamp for lamp in judge.lamps}
+
+
+async def a_run(app, after):
+    await app.wait(await app.trigger("greet"), timeout=10)
+    return await app.newest(500, after)
+
+
+async def test_what_was_seen_before_events_were_missed_is_judged_all_the_same():
+    app = scheduler()
+    async with app.instance("i1"):
+        judge, now = Judge(app), (await app.now()) / 1000
+        await judge.take([], now, missed=False)
+        seen = await a_run(app, (await app.newest(1))[-1].id)
+        found = await lamps_after(judge, (seen, now + 1, {}), ([], now + 2, {"missed": True}))
+        assert found["legal-transitions"].tested > 0
+
+
+async def test_a_snapshot_that_fails_leaves_no_gap_in_what_is_judged(monkeypatch):
+    app = scheduler()
+    async with app.instance("i1"):
+        judge, now = Judge(app), (await app.now()) / 1000
+        await judge.take([], now, missed=False)
+        first_seen = await a_run(app, (await app.newest(1))[-1].id)
+        await judge.take(first_seen, now + 1, missed=False)
+
+        async def away(**_):
+            raise Unreachable("no")
+
+        snapshot = app.snapshot
+        monkeypatch.setattr(app, "snapshot", away)
+        await judge.take([], now + 2, missed=True)
+        with pytest.raises(Unreachable):
+            await judge.take([], now + 40, missed=False)
+        passed_over = await a_run(app, first_seen[-1].id)
+        monkeypatch.setattr(app, "snapshot", snapshot)
+        await judge.take([], now + 41, missed=False)
+        later = await a_run(app, passed_over[-1].id)
+        found = await lamps_after(judge, (later, now + 60, {}))
+        assert not any(lamp.violated for lamp in found.values())
+
+
+async def test_snapshots_are_rare_and_none_is_made_of_a_long_queue(monkeypatch):
+    app = scheduler()
+    made = 0
+    async with app.instance("i1"):
+        snapshot = app.snapshot
+
+        async def counted(**options):
+            nonlocal made
+            made += 1
+            return await snapshot(**options)
+
+        monkeypatch.setattr(app, "snapshot", counted)
+        judge, now = Judge(app), (await app.now()) / 1000
+        await judge.take([], now, missed=False, waiting=judges.MOST_OPEN + 1)
+        assert made == 0 and "too much" in judge.judged
+        for second in range(1, 30):
+            await judge.take([], now + second, missed=second % 2 == 0)
+        assert made == 1
+        await judge.take([], now + 32, missed=False)
+        assert made == 2

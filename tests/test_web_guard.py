@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import socket
+
 import httpx
 import pytest
-from webkit import BEARER, TOKEN, client_of, scheduler, served
+from webkit import BEARER, TOKEN, Background, client_of, scheduler, served
 
+from labsched.cli.dashboard import NEEDED, dashboard
 from labsched.errors import ConfigError
+from labsched.web import server as servers
 from labsched.web.guard import COOKIE, MOST_SESSIONS, Access, check_address
 
 ACTS = [
@@ -175,3 +181,78 @@ async def test_an_error_of_ours_is_not_shown(monkeypatch):
         monkeypatch.setattr(app, "tasks", broken)
         answer: httpx.Response = await client.get("/api/tasks")
         assert answer.status_code == 500 and "secret" not in answer.text
+
+
+async def test_behind_a_proxy_with_tls_the_browsers_own_word_counts():
+    async with served() as (_, client):
+        proxied = {**BEARER, "origin": "https://jobs.example", "sec-fetch-site": "same-origin"}
+        assert (await client.post("/api/tasks/greet/pause", headers=proxied)).status_code == 200
+        odd = {**BEARER, "origin": "http://[", "host": "127.0.0.1"}
+        assert (await client.post("/api/tasks/greet/pause", headers=odd)).status_code == 403
+
+
+async def test_whom_nobody_knows_gets_no_details_of_health():
+    async with served(host="192.0.2.7") as (_, client):
+        for path in ("/actuator/health", "/actuator/health/liveness", "/actuator/health/readiness"):
+            assert set((await client.get(path)).json()) == {"status"}, path
+            assert "components" in (await client.get(path, headers=BEARER)).json()
+
+
+def exchange(web, sent: bytes) -> bytes:
+    with socket.create_connection((web.host, web.port), timeout=10) as link:
+        link.sendall(sent)
+        return link.recv(4096)
+
+
+def test_two_host_headers_and_other_smuggling_are_refused():
+    with Background() as server:
+        for sent in (
+            b"GET /api/tasks HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n",
+            b"GET /api/tasks HTTP/1.1\r\nHost : 127.0.0.1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+            b"GET /" + b"a" * 60_000,
+        ):
+            assert exchange(server.web, sent).startswith(b"HTTP/1.1 400"), sent[:60]
+
+
+def test_connections_are_bounded_so_that_the_instance_keeps_files_for_itself(monkeypatch):
+    monkeypatch.setattr(servers, "MOST_CONNECTIONS", 5)
+    with Background() as server, contextlib.ExitStack() as stack:
+        address = (server.web.host, server.web.port)
+        links = [stack.enter_context(socket.create_connection(address, timeout=5)) for _ in range(12)]
+        for link in links:
+            link.sendall(b"GET / HT")
+        ended = 0
+        for link in links:
+            link.settimeout(0.5)
+            with contextlib.suppress(TimeoutError):
+                try:
+                    ended += link.recv(1) == b""
+                except ConnectionError:
+                    ended += 1
+        assert ended == 7
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+async def test_without_the_extra_an_instance_runs_as_before_and_says_so(monkeypatch, caplog, missing):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == missing else found(name, *more)
+    )
+    async with dashboard(scheduler()) as web:
+        assert web is None
+    assert "pip install 'labsched[web]'" in caplog.text
+
+
+def test_the_token_and_the_password_of_the_server_are_in_no_answer_and_no_log(caplog, monkeypatch):
+    caplog.set_level("DEBUG")
+    with Background() as server:
+        for path in ("/api/tasks", "/api/instances", "/metrics", "/actuator/health", "/api/nope"):
+            for headers in (BEARER, {"authorization": "Bearer wrong-secret"}):
+                answer = httpx.get(f"{server.web.url}{path}", headers=headers)
+                assert TOKEN not in answer.text and TOKEN not in str(answer.headers)
+        httpx.post(f"{server.web.url}/api/tasks/greet/pause", headers=BEARER)
+        httpx.post(
+            f"{server.web.url}/api/tasks/greet/pause", headers={"authorization": "Bearer wrong-secret"}
+        )
+    assert TOKEN not in caplog.text and "wrong-secret" not in caplog.text

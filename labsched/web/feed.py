@@ -35,7 +35,9 @@ LINGER = (
 MOST_EVENTS = 500  # read in one look
 MOST_TASKS = 3  # whose numbers are read again in one look, those that waited longest
 MOST_PROGRESS = 3  # runs whose progress is read in one look
-MOST_UNKNOWN = 2  # runs and locks that events did not tell of, read in one look
+MOST_UNKNOWN = (
+    1  # runs and locks that events did not tell of, read in one look that missed some; no progress then
+)
 MOST_RUNNING = 200  # read at the beginning
 MOST_WATCHERS = 200
 AT_ONCE = 100  # tasks whose numbers are worked out in one go: the instance's heartbeats go on between
@@ -62,6 +64,7 @@ class Feed:
         self._judge = Judge(app)
         self._rows: dict[str, Row] = {}
         self._changed: set[str] = set()
+        self._progress: dict[str, Any] = {}
         self._view: dict[str, Any] = {}
         self._place = ""  # id of the newest event that was read
         self._whole: bytes | None = None  # the same for all who ask between two looks
@@ -163,9 +166,10 @@ class Feed:
         self._note_outcomes(events)
         await self._judge.take(events, seen.at, missed=missed, waiting=sum(seen.states.values()))
         await self._refresh(list(itertools.islice(self._model.dirty, MOST_TASKS)))
-        progress = await self._progress(seen.at)
+        if not missed:
+            self._progress = await self._read_progress(seen.at)
         self._view = {
-            "progress": progress,
+            "progress": self._progress,
             "at": seen.at,
             "namespace": self._app.namespace,
             "place": self._place,
@@ -197,7 +201,7 @@ class Feed:
         self._anew = True
         self._place = past[-1].id if past else "0-0"  # last: what was begun in vain is begun again
 
-    async def _progress(self, now: float) -> dict[str, Any]:
+    async def _read_progress(self, now: float) -> dict[str, Any]:
         """How far the longest-running bodies are, as far as they say."""
         long = sorted((a for a in self._model.running.values() if now - a.start > 1), key=lambda a: a.start)
         found = await self._app.registry_open().load([a.execution for a in long[:MOST_PROGRESS]], brief=True)

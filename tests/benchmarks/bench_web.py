@@ -2,15 +2,16 @@
 
     python tests/benchmarks/bench_web.py [--kept 100000] [--tasks 1000] [--dashboards 50]
 
-Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99) and the commands that looking costs the
-server; the share of a core that open dashboards cost an idle instance; and the throughput with and without them, in
-alternation.
+Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99) and the commands that a look costs the
+server; the share of a core that open dashboards cost an idle instance; and throughput and CPU time of an execution with
+and without them, in alternation.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -19,10 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import httpx
 
-from labsched import Scheduler, Settings, manual
+from labsched import Scheduler, Settings, every
 from labsched.web import serve_web
 
-ROUNDS = 3
+ROUNDS = 4
+RUNS = 10_000
 
 
 def scheduler(tasks: int) -> Scheduler:
@@ -34,7 +36,7 @@ def scheduler(tasks: int) -> Scheduler:
         return None
 
     for n in range(tasks):
-        app.add(f"task-{n:04d}", manual(), nothing)
+        app.add(f"task-{n:04d}", every("1h"), nothing)
     return app
 
 
@@ -64,60 +66,74 @@ async def watch(client: httpx.AsyncClient, started: asyncio.Semaphore) -> None:
 
 
 async def refresh(app: Scheduler, client: httpx.AsyncClient) -> None:
+    began = time.perf_counter()
     (await client.get("/api/state")).raise_for_status()
-    took, before, began = [], await commands(app), time.perf_counter()
-    for _ in range(200):
-        at = time.perf_counter()
+    print(f"first look: {time.perf_counter() - began:.2f} s, it reads everything once")
+    took, spent = [], []
+    for _ in range(400):
+        at, cpu = time.perf_counter(), time.process_time()
         (await client.get("/api/state")).raise_for_status()
         took.append((time.perf_counter() - at) * 1000)
+        spent.append((time.process_time() - cpu) * 1000)
         await asyncio.sleep(0.02)
-    spent = await commands(app) - before
-    looks = time.perf_counter() - began
     took.sort()
-    print(f"refresh: p50 {took[100]:.1f} ms, p99 {took[197]:.1f} ms")
     print(
-        f"server: {spent / looks:.0f} commands a second in all, instance and feed together, for any number of refreshes"
+        f"refresh: p50 {took[200]:.1f} ms, p99 {took[395]:.1f} ms; "
+        f"{statistics.median(spent):.1f} ms of CPU, the client's included"
     )
+
+
+async def rate(app: Scheduler, seconds: float) -> float:
+    """Commands a second that the server processes, those of scripts included."""
+    before, began = await commands(app), time.perf_counter()
+    await asyncio.sleep(seconds)
+    return (await commands(app) - before) / (time.perf_counter() - began)
 
 
 async def main(kept: int, tasks: int, dashboards: int) -> None:
     app = scheduler(tasks)
     async with app.instance("i1"), serve_web(app, name="i1") as web:
-        print(f"filled at {await drained(app, kept, tasks):,.0f} executions a second")
-        idle = await commands(app)
-        await asyncio.sleep(5)
-        print(f"idle: {(await commands(app) - idle) / 5:.0f} commands a second without a dashboard")
+        print(f"filled at {await drained(app, kept, tasks):,.0f} executions a second", flush=True)
+        idle = await rate(app, 10)
         limits = httpx.Limits(max_connections=dashboards + 10)
         async with httpx.AsyncClient(base_url=web.url, limits=limits, timeout=30) as client:
             await refresh(app, client)
-    print("throughput and share of a core: in a process of their own, see --watch", flush=True)
+            watched = await rate(app, 10)
+        print(
+            f"server: {watched - idle:.0f} commands a look (one a second), for any number of dashboards",
+            flush=True,
+        )
     await cost(tasks, dashboards)
 
 
 async def cost(tasks: int, dashboards: int) -> None:
-    """Dashboards are read by another process, so that only the instance's own work is counted."""
+    """Dashboards are read by another process, so that only the instance's own work is counted. Shares are of CPU time,
+    which other processes disturb little; what they do to throughput, alternating rounds even out."""
     app = scheduler(tasks)
     async with app.instance("i1"), serve_web(app, name="i1") as web:
         await drained(app, 2000, tasks)
-        shares, rates = {False: [], True: []}, {False: [], True: []}
-        for _ in range(ROUNDS):
-            for watched in (False, True):
-                reader = await _reader(web.url, dashboards) if watched else None
-                await asyncio.sleep(2)
-                cpu, began = time.process_time(), time.perf_counter()
-                await asyncio.sleep(5)
-                shares[watched].append((time.process_time() - cpu) / (time.perf_counter() - began))
-                rates[watched].append(await drained(app, 20_000, tasks))
-                if reader is not None:
-                    reader.kill()
-                    await reader.wait()
-                    await asyncio.sleep(6)
-        share = (sum(shares[True]) - sum(shares[False])) / ROUNDS
-        print(f"{dashboards} dashboards: {share:.1%} of a core")
-        ratios = sorted(a / b for a, b in zip(rates[True], rates[False], strict=True))
-        print(
-            f"throughput with them: {ratios[ROUNDS // 2]:.2f} of that without ({', '.join(f'{r:.2f}' for r in ratios)})"
-        )
+        shares, rates, each = {False: [], True: []}, {False: [], True: []}, {False: [], True: []}
+        for number in range(ROUNDS * 2):
+            watched = number % 4 in (1, 2)  # without, with, with, without: what drifts hits both
+            reader = await _reader(web.url, dashboards) if watched else None
+            await asyncio.sleep(3)
+            cpu, began = time.process_time(), time.perf_counter()
+            await asyncio.sleep(6)
+            shares[watched].append((time.process_time() - cpu) / (time.perf_counter() - began))
+            cpu = time.process_time()
+            rates[watched].append(await drained(app, RUNS, tasks))
+            each[watched].append((time.process_time() - cpu) / RUNS * 1000)
+            if reader is not None:
+                reader.kill()
+                await reader.wait()
+    middle = {name: {w: statistics.median(v) for w, v in kind.items()} for name, kind in
+              (("share", shares), ("rate", rates), ("each", each))}  # fmt: skip
+    print(f"{dashboards} dashboards: {middle['share'][True] - middle['share'][False]:.1%} of a core "
+          f"(with {middle['share'][True]:.1%}, without {middle['share'][False]:.1%})")  # fmt: skip
+    print(f"throughput: {middle['rate'][True]:,.0f} executions a second, {middle['rate'][False]:,.0f} without them: "
+          f"{middle['rate'][True] / middle['rate'][False] - 1:+.1%}")  # fmt: skip
+    print(f"CPU of an execution: {middle['each'][True]:.3f} ms with them, {middle['each'][False]:.3f} without: "
+          f"{middle['each'][True] / middle['each'][False] - 1:+.1%}")  # fmt: skip
 
 
 async def _reader(url: str, dashboards: int) -> asyncio.subprocess.Process:
