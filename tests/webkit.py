@@ -72,8 +72,8 @@ async def served(**options: object) -> AsyncIterator[tuple[Scheduler, httpx.Asyn
 class Background:
     """An instance with its web server in a thread of its own, for clients that block."""
 
-    def __init__(self, port: int = 0) -> None:
-        self._port = port
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        self._settings = {"web_port": port, "web_host": host}
 
     def __enter__(self) -> Background:
         self._started, self._stop = threading.Event(), asyncio.Event()
@@ -83,7 +83,7 @@ class Background:
         return self
 
     async def _serve(self) -> None:
-        self._loop, self.app = asyncio.get_running_loop(), scheduler(web_port=self._port)
+        self._loop, self.app = asyncio.get_running_loop(), scheduler(**self._settings)
         async with self.app.instance("i1"), serve_web(self.app, name="i1", token=TOKEN) as self.web:
             self._started.set()
             await self._stop.wait()
