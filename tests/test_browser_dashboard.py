@@ -113,8 +113,15 @@ def test_hostile_text_stays_text_in_every_view(picture, tmp_path, scheme, width)
         page.goto(server.web.dashboard)
         row(page, "tasks", HTML).wait_for()
         picture(page, f"dashboard-{scheme}-{width}")
-        # Nothing is wider than the page: only the tables scroll.
+        # Nothing is wider than the page: only the tables scroll, and what one acts with is in sight.
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for name in ("Drain i1", "Trigger greet", "Pause greet", "Requeue " + broken):
+            box = page.get_by_role("button", name=name, exact=True).bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width, name
+            assert page.get_by_role("button", name=name, exact=True).evaluate(
+                "b => { b.scrollIntoView({block: 'center'}); const r = b.getBoundingClientRect();"
+                " return document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2) === b; }"
+            ), name
 
         console = f"{server.web.url}/scheduler/console"
         for view, said in (
@@ -127,6 +134,17 @@ def test_hostile_text_stays_text_in_every_view(picture, tmp_path, scheme, width)
             page.locator("#view", has_text=said).wait_for()
             assert page.locator("#view img, #view script").count() == 0
         picture(page, f"console-{scheme}-{width}")
+        page.goto(f"{console}#/%E0%A4%A")  # no address at all: the first view, and no error
+        page.locator("#view", has_text="greet").wait_for()
+        page.goto(f"{console}#/executions")
+        for field, moment, there in (
+            ("since", "2000-01-01T00:00:00", True),
+            ("before", "2000-01-01T00:00:00", False),
+        ):
+            page.goto(f"{console}#/executions/")
+            page.locator(f"[name={field}]").fill(moment)
+            page.get_by_role("button", name="Find").click()
+            page.locator("#view", has_text=broken if there else "no run is like that").wait_for()
         assert complaints == []
 
 
@@ -153,7 +171,8 @@ def test_it_is_worked_by_keyboard_alone(tmp_path):
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         row(page, "tasks", "greet").locator("td", has_text="paused").wait_for()
-        # The row was changed in place, so the focus can stay where it was.
-        page.get_by_role("button", name="Resume greet").focus()
+        # The row was changed in place, and so was its button: the focus is where it was.
+        page.get_by_role("button", name="Resume greet").wait_for()
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Resume greet"
         page.keyboard.press("Enter")
         row(page, "tasks", "greet").locator("td", has_text="active").wait_for()

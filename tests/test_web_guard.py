@@ -53,7 +53,8 @@ async def test_whatever_changes_state_needs_the_token_in_a_header(path):
 async def test_without_a_token_nothing_can_be_changed(path):
     async with served(token=None) as (_, client):
         for headers in ({}, {"authorization": "Bearer None"}, {"authorization": "Bearer "}):
-            assert (await client.post(path, headers=headers)).status_code == 401
+            answer = await client.post(path, headers=headers)
+            assert answer.status_code == 401 and "no token is set" in answer.json()["error"]
 
 
 async def test_a_cookie_opens_nothing_that_changes_state():
@@ -143,6 +144,7 @@ async def test_every_answer_carries_the_headers_that_forbid(path):
         assert "frame-ancestors 'none'" in policy
         assert headers["x-content-type-options"] == "nosniff" and headers["referrer-policy"] == "no-referrer"
         assert "access-control-allow-origin" not in headers
+        assert "no-store" in headers["cache-control"]
 
 
 async def test_the_pages_have_no_inline_script_or_style_and_load_nothing_from_elsewhere():

@@ -37,7 +37,7 @@ function show(id, data, series, words) {
       width, height: 140, cursor: { drag: { x: false, y: false } },
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
       scales: { y: { range: (_, low, high) => [0, Math.max(high * 1.1, 0.01)] } },
-      axes: [{ ...axis, space: 90, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 60, values: (_, ticks) => ticks.map((v) => words(+v.toFixed(4))) }],
+      axes: [{ ...axis, space: 90, size: 30, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 60, values: (_, ticks) => ticks.map((v) => words(+v.toFixed(4))) }],
       series: [{ label: "time (UTC)", value: (_, at) => (at === null ? "" : clock(at)) }, ...series.map((s) => ({ ...s, stroke: ink(s.stroke), value: (_, v) => (v === null ? "" : words(v)) }))],
     }, data, box);
     made[id] = { plot, dark };

@@ -1,6 +1,6 @@
 // The page: takes messages, keeps the newest of everything, and fills the tables at most once a second.
 
-import { $, buttons, cells, clock, el, rows, span } from "./dom.js";
+import { $, buttons, cells, clock, el, rows, run, span } from "./dom.js";
 import { act, ask, token } from "./actions.js";
 import { follow } from "./stream.js";
 import * as charts from "./charts.js";
@@ -54,7 +54,7 @@ function instances(m) {
       [`${i.running} of ${i.pool_size}`, "n"], [i.lease_left > 0 ? span(i.lease_left) : "over", "n"],
       [`${span(m.at - i.heartbeat / 1000)} ago`, "n"], [span(m.at - i.joined / 1000), "n"], [`${i.hostname} ${i.pid}`, "dim"],
     ]);
-    buttons(row, 8, [["Drain", `Drain ${i.name}`, () => act(path("instances", i.name, "drain"), () => `${i.name} finishes what it runs, then leaves`)]]);
+    buttons(row, 8, i.state !== "ACTIVE" ? [] : [["Drain", `Drain ${i.name}`, () => act(path("instances", i.name, "drain"), () => `${i.name} finishes what it runs, then leaves`)]]);
   });
 }
 
@@ -98,7 +98,7 @@ function tasks(m) {
 function running(m) {
   const sorted = [...m.running].sort((a, b) => a.start - b.start).slice(0, MOST_ROWS);
   rows($("#running tbody"), sorted, (a) => a.execution, (row, a) => {
-    cells(row, [[a.execution, "name"], [a.instance], [`${a.number || 1}`, "n"], [span(m.at - a.start), "n"]]);
+    cells(row, [[run(a.execution), "name", a.execution], [a.instance], [`${a.number || 1}`, "n"], [span(m.at - a.start), "n"]]);
     const cell = row.cells[4] || row.insertCell();
     const done = (m.progress || {})[a.execution];
     if (done && done[1] > 0) {
@@ -114,7 +114,7 @@ function running(m) {
 function recent(m) {
   rows($("#recent tbody"), m.recent, (a) => `${a.execution} ${a.number || 1} ${a.end}`, (row, a) => {
     const good = a.outcome === "SUCCEEDED", bad = ["FAILED", "DEAD", "LOST"].includes(a.outcome);
-    cells(row, [[a.execution, "name"], [a.outcome.toLowerCase(), good ? "good" : bad ? "bad" : ""], [a.instance], [span(a.end - a.start), "n"], [span(m.at - a.end), "n"]]);
+    cells(row, [[run(a.execution), "name", a.execution], [a.outcome.toLowerCase(), good ? "good" : bad ? "bad" : ""], [a.instance], [span(a.end - a.start), "n"], [span(m.at - a.end), "n"]]);
     const again = ["FAILED", "DEAD"].includes(a.outcome);
     buttons(row, 5, again ? [["Requeue", `Requeue ${a.execution}`, () => act(path("executions", a.execution, "requeue"), () => `${a.execution} gets another life`)]] : []);
   });
@@ -122,13 +122,13 @@ function recent(m) {
 
 function locks(m) {
   rows($("#locks tbody"), m.locks, (l) => l.name, (row, l) => {
-    cells(row, [[l.name, "name"], [l.owner], [`${l.token}`, "n"], [span(l.until - m.at), "n"]]);
+    cells(row, [[run(l.name), "name", l.name], [l.owner], [`${l.token}`, "n"], [span(l.until - m.at), "n"]]);
   });
 }
 
 function events(m) {
   const list = $("#events");
-  const wanted = [...m.events].reverse().map((e) => [e.id, `${clock(e.at)}  ${e.kind.padEnd(16)} ${[e.execution || e.task, e.instance, e.epoch && `epoch ${e.epoch}`].filter(Boolean).join("  ")}`]);
+  const wanted = [...m.events].reverse().map((e) => [e.id, `${clock(e.at)}  ${e.kind.padEnd(16)} ${[run(e.execution || e.task || ""), e.instance, e.epoch && `epoch ${e.epoch}`].filter(Boolean).join("  ")}`]);
   if (list.dataset.newest === (wanted[0] || [""])[0]) return;
   list.dataset.newest = (wanted[0] || [""])[0];
   list.replaceChildren(...wanted.map(([, words]) => el("li", { textContent: words })));

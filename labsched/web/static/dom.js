@@ -31,11 +31,11 @@ export function rows(body, items, key, fill) {
   }
 }
 
-// Cells of a row: [text, class]; a cell is only touched when its words change.
+// Cells of a row: [text, class, what it is short for]; a cell is only touched when its words change.
 export function cells(row, wanted) {
-  wanted.forEach(([text, className = ""], at) => {
+  wanted.forEach(([text, className = "", full], at) => {
     const cell = row.cells[at] || row.insertCell();
-    if (cell.textContent !== text) cell.textContent = text;
+    if (cell.textContent !== text) { cell.textContent = text; cell.title = className === "name" ? full || text : ""; }
     if (cell.className !== className) cell.className = className;
   });
 }
@@ -43,6 +43,7 @@ export function cells(row, wanted) {
 // Buttons at the end of a row: [label, what a screen reader says, action].
 export function buttons(row, at, wanted) {
   const cell = row.cells[at] || row.insertCell();
+  cell.className = "do";
   while (cell.children.length > wanted.length) cell.lastChild.remove();
   wanted.forEach(([label, spoken, action], index) => {
     // The same element, so that Pause is Resume afterwards and the focus is still on it.
@@ -63,3 +64,6 @@ export function span(seconds) {
 }
 
 export const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 19);
+
+// A slot's run is named by milliseconds; people read clocks.
+export const run = (id) => id.replace(/@(\d{13})(?=~|$)/, (_, ms) => ` @ ${clock(ms / 1000)}`);

@@ -1,6 +1,6 @@
 // Attempts of the last minutes, one lane for each instance, drawn on a canvas; its label says the same in words.
 
-import { $, clock } from "./dom.js";
+import { $, clock, el } from "./dom.js";
 
 const WINDOW = 120, LANE = 26, LEFT = 110, TOP = 6, BOTTOM = 22;
 const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#bbbbbb"];
@@ -71,6 +71,20 @@ export function draw(now, instances, leaders) {
   for (let s = 0; s <= WINDOW; s += 30) pen.fillText(s === 0 ? "now" : `−${s} s`, Math.min(x(now - s), width - 20), height - 9);
   pen.textAlign = "start";
   canvas.setAttribute("aria-label", words(lanes, now));
+  legend(tasks);
+}
+
+function legend(tasks) {
+  const list = $("#colours"), named = tasks.slice(0, COLOURS.length);
+  const shown = [...named, tasks.length > named.length ? `and ${tasks.length - named.length} more` : ""].join("\n");
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
+  list.replaceChildren(...named.map((name, at) => {
+    const swatch = el("i");
+    swatch.style.background = COLOURS[at];
+    return el("li", {}, swatch, name);
+  }));
+  if (tasks.length > named.length) list.append(el("li", { textContent: `and ${tasks.length - named.length} more, in the same colours` }));
 }
 
 function words(lanes, now) {
