@@ -18,6 +18,8 @@ from clikit import clean_env
 from labserver import CHROMIUM, browser_page
 from webkit import HTML, TOKEN, Background
 
+from labsched.web.judge import Judge
+
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
 
@@ -146,6 +148,25 @@ def test_hostile_text_stays_text_in_every_view(picture, tmp_path, scheme, width)
             page.get_by_role("button", name="Find").click()
             page.locator("#view", has_text=broken if there else "no run is like that").wait_for()
         assert complaints == []
+
+
+def test_a_violated_guarantee_is_a_red_banner_that_is_read_out(monkeypatch, tmp_path):
+    take = Judge.take
+
+    async def forged(self, events, now, **more):
+        await take(self, events, now, **more)
+        self.lamps[1].violated, self.lamps[1].sentence = 1, "token 7 wrote after token 9, <b>really</b>"
+
+    monkeypatch.setattr(Judge, "take", forged)
+    with Background() as server, browser_page(tmp_path) as page:
+        page.goto(server.web.dashboard)
+        banner = page.get_by_role("alert")
+        banner.wait_for()
+        assert "no-stale-write is violated: token 7 wrote after token 9, <b>really</b>" in banner.inner_text()
+        red, green, blue = map(
+            int, re.findall(r"\d+", banner.evaluate("b => getComputedStyle(b).backgroundColor"))[:3]
+        )
+        assert red > 150 and green < 60 and blue < 60
 
 
 def test_the_page_says_when_it_is_cut_off_and_comes_back_by_itself(tmp_path):

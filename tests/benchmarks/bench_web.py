@@ -23,7 +23,7 @@ import httpx
 from labsched import Scheduler, Settings, every
 from labsched.web import serve_web
 
-ROUNDS = 4
+ROUNDS = 3
 RUNS = 10_000
 
 
