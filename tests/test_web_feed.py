@@ -327,7 +327,9 @@ async def test_there_is_a_bound_to_open_dashboards_also_when_all_come_at_once(mo
             assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 5
             for answer in answers:
                 await answer.aclose()
-            assert (await client.head("/api/stream")).status_code == 200  # and holds no place
+        async with httpx.AsyncClient(base_url=server.web.url) as client:
+            heads = await asyncio.gather(*(client.head("/api/stream") for _ in range(8)))
+            assert {answer.status_code for answer in heads} == {200}  # and hold no place
 
 
 async def test_a_look_costs_the_server_under_30_commands_with_three_instances(quick, monkeypatch):
@@ -448,3 +450,33 @@ async def test_snapshots_are_rare_and_none_is_made_of_a_long_queue(monkeypatch):
         assert made == 1
         await judge.take([], now + 32, missed=False)
         assert made == 2
+
+
+async def test_tasks_that_changed_are_read_again_a_few_in_each_look_until_none_is_left(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=60)
+        await feed.once()
+        feed._model.dirty = dict.fromkeys(("greet", "break", "a/b", HTML))
+        await feed._look()
+        assert list(feed._model.dirty) == [HTML]
+        await feed._look()
+        assert not feed._model.dirty
+        await feed.close()
+
+
+async def test_what_the_snapshot_knows_already_is_not_judged_twice_and_what_was_exercised_adds_up():
+    app = scheduler()
+    async with app.instance("i1"):
+        judge, before = Judge(app), (await app.newest(1))[-1].id
+        known = await a_run(app, before)
+        now = (await app.now()) / 1000
+        await judge.take([], now, missed=False)
+        found = await lamps_after(judge, (known, now + 20, {}))
+        assert found["legal-transitions"].tested == 0 and not judge._events
+        fresh = await a_run(app, known[-1].id)
+        first = (await lamps_after(judge, (fresh, now + 40, {})))["legal-transitions"].tested
+        await judge.take([], now + 41, missed=True)
+        await judge.take([], now + 80, missed=False)
+        again = await a_run(app, fresh[-1].id)
+        assert (await lamps_after(judge, (again, now + 100, {})))["legal-transitions"].tested > first > 0
