@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/.labsched-ready
 # What most people need; `dask` and `browser` are large and only tests ask for them.
-EXTRAS ?= lab,panel,test,dev
+EXTRAS ?= lab,panel,web,test,dev
 # Processes that share the tests; more than the cores makes the tests on real clusters wait for each other.
 WORKERS ?= 2
 

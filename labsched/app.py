@@ -119,6 +119,10 @@ class Scheduler(Client):
         for job in list(self.handlers.values()):  # others may register while this one is on its way
             await self.registry.define(job.task)
 
+    def own_name(self) -> str:
+        """A name for an instance that was given none: containers may share a host name, and run all as pid 1."""
+        return f"{self.host.hostname}-{self.host.pid}-{self.host.new_id()[:6]}"
+
     @contextlib.asynccontextmanager
     async def instance(
         self,
@@ -134,8 +138,7 @@ class Scheduler(Client):
         joins under this name the block is cancelled and exits with `StaleIncarnation`; without `name` it is
         HOST-PID and a few random characters.
         """
-        # Containers may share a host name, and run everything as pid 1.
-        name = name or f"{self.host.hostname}-{self.host.pid}-{self.host.new_id()[:6]}"
+        name = name or self.own_name()
         check_word("instance name", name)
         await self._enter(None)
         try:

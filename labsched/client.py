@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from . import codec, diagnosis
+from . import codec, diagnosis, rawkeys
 from .durations import seconds
 from .errors import ConfigError
 from .handle import Handle, check_word
 from .metrics import Health, Metrics, health, metrics
 from .model import CatchUp, Event, Execution, InstanceInfo, LockInfo, Priority, Reason, State, TaskInfo
+from .overview import Overview, overview
 from .preview import Forecast, Preview, forecast, preview
 from .registry import Registry
 from .schedule import between
@@ -230,6 +231,15 @@ class Client(Handle):
         self._check_open()
         return await self._events.read(since, until)
 
+    async def newest(self, count: int = 50, after: str = "-") -> list[Event]:
+        """The newest `count` events of those after `after` (an id), oldest first; older ones are passed over."""
+        self._check_open()
+        return await self._events.newest(count, after)
+
+    async def overview(self) -> Overview:
+        """Instances, sizes, totals and next slots, in a number of commands that does not grow with the history."""
+        return await overview(self.registry_open())
+
     async def metrics(self) -> Metrics:
         """Counters, rates and distributions of the namespace."""
         return await metrics(self.registry_open(), await self.now())
@@ -248,10 +258,21 @@ class Client(Handle):
         info = await self.registry_open().task(name)
         return await diagnosis.why_not(self.registry, self._events, info, when, await self.now())
 
-    async def snapshot(self) -> dict[str, Any]:
-        """The whole state at one instant, as recordings keep it. Reads everything: not for a dashboard."""
+    async def keys(self, cursor: str = "0", part: str = "") -> rawkeys.KeyPage:
+        """A stretch of the namespace's keys, those whose name contains `part`."""
         self._check_open()
-        return diagnosis.snapshot(await self._client.call("snapshot"))
+        return await rawkeys.keys(self._client, cursor, part)
+
+    async def key(self, name: str) -> rawkeys.KeyValue:
+        """What lies under one of them. Raises `ConfigError` when there is none."""
+        self._check_open()
+        return await rawkeys.key(self._client, name)
+
+    async def snapshot(self, *, ended: bool = True) -> dict[str, Any]:
+        """The whole state at one instant, as recordings keep it. Reads everything; without `ended` all but the
+        executions that are over, whose number has no bound."""
+        self._check_open()
+        return diagnosis.snapshot(await self._client.call("snapshot", "" if ended else "open"))
 
 
 def _milliseconds(what: str, when: datetime) -> int:

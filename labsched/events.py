@@ -58,6 +58,12 @@ class Events:
         newest = await self._ask("XREVRANGE", self._key, "+", "-", "COUNT", 1)
         return text(newest[0][0]) if newest else "0-0"
 
+    async def newest(self, count: int, after: str = "-") -> list[Event]:
+        """The newest `count` events of those after `after`, oldest first, in one command. No gap is told."""
+        end = "-" if after in ("-", "0-0") else f"({after}"
+        found = await self._ask("XREVRANGE", self._key, "+", end, "COUNT", count)
+        return [_decode(entry) for entry in reversed(found)]
+
     async def _trimmed(self) -> str | None:
         """An id with nothing but removed events up to it, and nothing removed after it."""
         found = await self._ask("HGET", self._store.key("meta"), "trimmed")

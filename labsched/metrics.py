@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -57,7 +58,12 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     refused: int
     elections: int
+    failovers: int  # elections after a leader that fell silent
+    failover_time: float  # seconds between the end of their leases and the next leader, in all
+    instances_lost: int  # whose lease ran out
+    recovery_time: float  # seconds between the end of their leases and their recovery, in all
     locks_acquired: int
+    locks_refused: int
     success_rate: float | None
     leader: str | None
     epoch: int | None
@@ -120,6 +126,21 @@ def task_metrics(info: TaskInfo, stats: Mapping[str, int]) -> TaskMetrics:
     )
 
 
+def cumulated(stats: Mapping[str, int], prefix: str, unit: float) -> list[tuple[float, int]]:
+    """The same as a cumulative histogram: (upper bound in seconds, how many are at most that), the last unbounded.
+
+    Bounds are exact, two octaves apart, from a few milliseconds to about an hour.
+    """
+    buckets = sorted((int(f[2:]), n) for f, n in stats.items() if f.startswith(f"{prefix}:"))
+    smallest = round(math.log2(1e-3 / unit)) + 2
+    found = []
+    for octave in range(smallest, smallest + 22, 2):
+        # The first bucket beyond, 4*octave, begins at v = 2**octave - 1, and v is whole.
+        bound = float(f"{(2**octave - 2) * unit:.9g}")
+        found.append((bound, sum(n for b, n in buckets if b < 4 * octave)))
+    return [*found, (math.inf, sum(n for _, n in buckets))]
+
+
 async def metrics(registry: Registry, now: int) -> Metrics:
     """Read everything that is counted; costs a few commands per task and instance."""
     counts, sizes, infos = await registry.counts(), await registry.sizes(), await registry.tasks()
@@ -142,7 +163,12 @@ async def metrics(registry: Registry, now: int) -> Metrics:
         lost=counts.get("LOST", 0),
         refused=counts.get("REFUSED", 0),
         elections=counts.get("ELECTED", 0),
+        failovers=counts.get("FAILOVER", 0),
+        failover_time=counts.get("FAILOVER_MS", 0) / 1000,
+        instances_lost=counts.get("INSTANCE_LOST", 0),
+        recovery_time=counts.get("RECOVERY_MS", 0) / 1000,
         locks_acquired=counts.get("LOCK_ACQUIRED", 0),
+        locks_refused=counts.get("LOCK_REFUSED", 0),
         success_rate=_rate(counts.get("SUCCEEDED", 0), failed + dead),
         leader=leader.name if leader else None,
         epoch=leader.epoch if leader else None,

@@ -9,6 +9,8 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from . import codec
 from .definition import script_fields
 from .errors import BacklogFull, ConfigError, UnknownExecution, UnknownTask
@@ -28,6 +30,23 @@ from .store import Store, pairs, text, texts
 
 CHUNK = 1000  # executions per enqueue call: long enough to be cheap, short enough not to hold up the server
 PAGE = 500
+AT_ONCE = 100  # tasks decoded in one go: heartbeats go on between, however many tasks there are
+MOST_LOCKS = 500
+# What a listing shows of an execution.
+BRIEF = ("state", "task", "slot", "created", "due", "started", "ended", "attempt", "losses", "token", "inst", "prio",
+         "error", "reason", "prog", "cancel")  # fmt: skip
+
+
+class Heads(msgspec.Struct, frozen=True, kw_only=True):
+    """`now`: the server's clock, Unix ms. `due`: the next slot of each task that has one, `locks`: the end of each
+    that is held (the 500 that last longest), in ms. `running`: ids. `counts`: totals by kind since the beginning."""
+
+    now: int
+    due: dict[str, int]
+    counts: dict[str, int]
+    running: tuple[str, ...]
+    locks: dict[str, int]
+    sizes: dict[State, int]
 
 
 class Registry:
@@ -141,17 +160,22 @@ class Registry:
             raise UnknownExecution(f"no execution {id!r}")
         return codec.execution(id, pairs(found), texts(log))
 
-    async def load(self, ids: Sequence[str]) -> list[Execution]:
-        """Those of `ids` that exist, in that order, without their logs."""
-        found = await self._read(*(("HGETALL", self._store.key("x", id)) for id in ids))
-        return [codec.execution(id, pairs(h)) for id, h in zip(ids, found, strict=True) if h]
+    async def load(self, ids: Sequence[str], *, brief: bool = False) -> list[Execution]:
+        """Those of `ids` that exist, in that order, without their logs; `brief`: without payload, result and earlier
+        attempts too, which may be megabytes each."""
+        if not brief:
+            found = await self._read(*(("HGETALL", self._store.key("x", id)) for id in ids))
+            return [codec.execution(id, pairs(h)) for id, h in zip(ids, found, strict=True) if h]
+        rows = await self._read(*(("HMGET", self._store.key("x", id), *BRIEF) for id in ids))
+        known = ({f: text(v) for f, v in zip(BRIEF, row, strict=True) if v is not None} for row in rows)
+        return [codec.execution(id, h) for id, h in zip(ids, known, strict=True) if "state" in h]
 
     async def executions(
-        self, task: str | None, state: State | None, limit: int, before: int | None
+        self, task: str | None, state: State | None, limit: int, before: int | None, *, brief: bool = False
     ) -> list[Execution]:
         """Newest first. `before`: only those older than this (ms of creation; of the end for a terminal state)."""
         if state is State.RUNNING:
-            return await self._running(task, limit, before)
+            return await self._running(task, limit, before, brief)
         index = self._store.key("state", state) if state else self._store.key("all")
         if task is not None and (state is None or state is State.SUCCEEDED):
             index = self._store.key("bytask", task)
@@ -167,23 +191,30 @@ class Registry:
                 )[0]
             )
             wanted = [id for id in page if task is None or _task_of(id) == task]
-            found += [x for x in await self.load(wanted) if state is None or x.state is state]
+            loaded = await self.load(wanted, brief=brief)
+            found += [x for x in loaded if state is None or x.state is state]
             offset += len(page)
             if len(page) < max(limit, 100):
                 break
         return found[:limit]
 
-    async def _running(self, task: str | None, limit: int, before: int | None) -> list[Execution]:
+    async def _running(
+        self, task: str | None, limit: int, before: int | None, brief: bool
+    ) -> list[Execution]:
         # RUNNING is indexed by the hard end; it is no longer than the pools together.
         ids = texts((await self._read(("ZRANGE", self._store.key("state", State.RUNNING), 0, -1)))[0])
-        running = [x for x in await self.load(ids) if x.state is State.RUNNING and task in (None, x.task)]
+        loaded = await self.load(ids, brief=brief)
+        running = [x for x in loaded if x.state is State.RUNNING and task in (None, x.task)]
         younger = [x for x in running if before is None or (x.started or 0) < before]
         return heapq.nlargest(limit, younger, key=lambda x: x.started or 0)
 
     async def tasks(self) -> list[TaskInfo]:
         """All definitions, by name."""
         names = sorted(texts((await self._read(("SMEMBERS", self._store.key("tasks"))))[0]))
-        return [info for info in await self._task_infos(names) if info]
+        found: list[TaskInfo | None] = []
+        for first in range(0, len(names), AT_ONCE):
+            found += await self._task_infos(names[first : first + AT_ONCE])
+        return [info for info in found if info]
 
     async def task(self, name: str) -> TaskInfo:
         """One definition. Raises `UnknownTask`."""
@@ -194,12 +225,16 @@ class Registry:
 
     async def _task_infos(self, names: Sequence[str]) -> list[TaskInfo | None]:
         key = self._store.key
-        hashes = await self._read(*(("HGETALL", key("task", name)) for name in names))
-        due = await self._read(*(("ZSCORE", key("due", ""), name) for name in names))
+        both = await self._read(
+            *(("HGETALL", key("task", name)) for name in names),
+            *(("ZSCORE", key("due", ""), name) for name in names),
+        )
+        hashes, due = both[: len(names)], both[len(names) :]
         return [_task_info(pairs(h), d) if h else None for h, d in zip(hashes, due, strict=True)]
 
-    async def instances(self) -> list[InstanceInfo]:
-        """Members, by name; one whose lease is over and that nobody has recovered yet is EXPIRED."""
+    async def instances(self, *, with_handlers: bool = True) -> list[InstanceInfo]:
+        """Members, by name; one whose lease is over and that nobody has recovered yet is EXPIRED. Three commands for
+        each, two without its handlers."""
         key = self._store.key
         names, leases, leader, clock = await self._read(
             ("HGETALL", key("names")),
@@ -211,14 +246,15 @@ class Registry:
         until = {text(inc): float(score) for inc, score in _scores(leases)}
         found, lead = [], pairs(leader)
         for name, inc in sorted(pairs(names).items()):
-            h, handlers, held = await self._read(
-                ("HGETALL", key("inst", inc)), ("HGETALL", key("handlers", inc)), ("SCARD", key("held", inc))
-            )
+            h, held, *handlers = await self._read(
+                ("HGETALL", key("inst", inc)), ("SCARD", key("held", inc)),
+                *((("HGETALL", key("handlers", inc)),) if with_handlers else ()),
+            )  # fmt: skip
             if h and inc in until:
                 leading = lead.get("inc") == inc and float(lead["until"]) > now
-                found.append(
-                    _instance(name, inc, pairs(h), pairs(handlers), held, until[inc] - now, leading and lead)
-                )
+                leads = lead if leading else None
+                known = pairs(handlers[0]) if handlers else {}
+                found.append(_instance(name, inc, pairs(h), known, held, until[inc] - now, leads))
         return found
 
     async def elects(self, member: InstanceInfo) -> bool:
@@ -232,28 +268,67 @@ class Registry:
         (clock,) = await self._read(("TIME",))
         now = int(clock[0]) * 1000 + int(clock[1]) // 1000
         (names,) = await self._read(("ZRANGEBYSCORE", key("locks"), f"({now}", "+inf"))
-        found = []
-        for name in sorted(texts(names)):
-            h, waiters = await self._read(("HGETALL", key("lock", name)), ("ZCARD", key("lockq", name)))
-            lock = pairs(h)
-            if lock and int(lock["until"]) > now:
-                found.append(_lock(name, lock, now, waiters))
-        return found
+        return await self.load_locks(sorted(texts(names)), now)
+
+    async def load_locks(self, names: Sequence[str], now: int) -> list[LockInfo]:
+        """Those of `names` that cannot be taken at `now` (ms). Two commands for each."""
+        key = self._store.key
+        read = await self._read(
+            *(("HGETALL", key("lock", name)) for name in names), *(("ZCARD", key("lockq", name)) for name in names)
+        )  # fmt: skip
+        locks = zip(names, map(pairs, read[: len(names)]), read[len(names) :], strict=True)
+        return [_lock(name, h, now, waiters) for name, h, waiters in locks if h and int(h["until"]) > now]
 
     async def counts(self) -> dict[str, int]:
         """Totals of the namespace by kind, since its first execution."""
         (found,) = await self._read(("HGETALL", self._store.key("counts")))
         return {kind: int(value) for kind, value in pairs(found).items()}
 
-    async def sizes(self) -> dict[State, int]:
-        """How many executions are in each state now."""
-        sizes = await self._read(*(("ZCARD", self._store.key("state", state)) for state in State))
-        return dict(zip(State, (int(size) for size in sizes), strict=True))
+    async def sizes(self, states: Sequence[State] = tuple(State)) -> dict[State, int]:
+        """How many executions are in each of `states` now."""
+        sizes = await self._read(*(("ZCARD", self._store.key("state", state)) for state in states))
+        return dict(zip(states, (int(size) for size in sizes), strict=True))
+
+    async def heads(self, waiting: Sequence[State]) -> Heads:
+        """The clock, what comes next, what runs, what is locked, and how much is `waiting`: one pipeline."""
+        key = self._store.key
+        clock, due, counts, running, locks, *sizes = await self._read(
+            ("TIME",), ("ZRANGE", key("due", ""), 0, -1, "WITHSCORES"), ("HGETALL", key("counts")),
+            ("ZRANGE", key("state", State.RUNNING), 0, -1),
+            ("ZREVRANGE", key("locks"), 0, MOST_LOCKS - 1, "WITHSCORES"),
+            *(("ZCARD", key("state", state)) for state in waiting),
+        )  # fmt: skip
+        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        return Heads(
+            now=now,
+            due={text(name): int(float(score)) for name, score in _scores(due)},
+            counts={kind: int(value) for kind, value in pairs(counts).items()},
+            running=tuple(texts(running)),
+            locks={text(name): int(float(until)) for name, until in _scores(locks) if float(until) > now},
+            sizes=dict(zip(waiting, map(int, sizes), strict=True)),
+        )
+
+    async def counted(self, names: Sequence[str]) -> list[tuple[TaskInfo, dict[str, int]]]:
+        """Those of `names` that are there, without their next slot, and their raw histograms. Two commands for each."""
+        key = self._store.key
+        read = await self._read(
+            *(("HGETALL", key("task", name)) for name in names), *(("HGETALL", key("stats", name)) for name in names)
+        )  # fmt: skip
+        both = zip(read[: len(names)], read[len(names) :], strict=True)
+        return [(_task_info(pairs(h), None), _whole(stats)) for h, stats in both if h]
 
     async def all_stats(self, tasks: Sequence[str]) -> list[dict[str, int]]:
         """Raw histogram fields of each task (metrics.py reads them)."""
-        found = await self._read(*(("HGETALL", self._store.key("stats", task)) for task in tasks))
-        return [{field: int(float(value)) for field, value in pairs(stats).items()} for stats in found]
+        found: list[dict[str, int]] = []
+        for first in range(0, len(tasks), AT_ONCE):
+            chunk = tasks[first : first + AT_ONCE]
+            read = await self._read(*(("HGETALL", self._store.key("stats", task)) for task in chunk))
+            found += [_whole(stats) for stats in read]
+        return found
+
+
+def _whole(stats: Any) -> dict[str, int]:
+    return {field: int(float(value)) for field, value in pairs(stats).items()}
 
 
 def _task_of(id: str) -> str:

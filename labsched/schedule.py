@@ -54,6 +54,7 @@ __all__ = [
     "checked",
     "count",
     "cron",
+    "describe",
     "due_of",
     "every",
     "forecast",
@@ -204,3 +205,16 @@ def _instant(value: Moment, what: str) -> int:
 
 def _iso(t: int) -> str:
     return (_EPOCH + timedelta(milliseconds=t)).isoformat(timespec="seconds")
+
+
+def describe(schedule: Schedule) -> str:
+    """A schedule in a few words: `every 5s`, `cron 0 3 * * * Europe/Berlin`, `at 2026-11-23 12:00:00Z`, `manual`."""
+    if isinstance(schedule, Every):
+        words = f"every {show(schedule.period)}"
+    elif isinstance(schedule, Cron):
+        words = f"cron {schedule.expr}" + (f" {schedule.tz}" if schedule.tz != "UTC" else "")
+    elif isinstance(schedule, At):
+        return f"at {datetime.fromtimestamp(schedule.when / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+    else:
+        return "manual"
+    return words + (f" jitter {show(schedule.jitter)}" if schedule.jitter else "")

@@ -43,7 +43,7 @@ PATHS: Mapping[str, str] = {
 }
 
 # Variables of the LABSCHED_ family that are no settings; any other unknown one is a mistake.
-OTHER_VARIABLES = frozenset({"LABSCHED_CONFIG", "LABSCHED_PROGRESS"})
+OTHER_VARIABLES = frozenset({"LABSCHED_CONFIG", "LABSCHED_PROGRESS", "LABSCHED_WEB_TOKEN"})
 
 YAML_PATHS: Mapping[str, str] = {field: path for path, field in PATHS.items()}
 

@@ -176,7 +176,7 @@ class Store:
         found = []
         cursor: int = 0
         for _ in range(200):
-            cursor, keys = await self.redis.scan(cursor, match=_glob(self.prefix) + "*", count=500)
+            cursor, keys = await self.redis.scan(cursor, match=glob(self.prefix) + "*", count=500)
             for key in texts(keys):
                 expected = next((t for p, t in kinds.items() if p.match(key[len(self.prefix) :])), None)
                 actual = text(await self.redis.type(key)) if expected else None
@@ -187,5 +187,5 @@ class Store:
         return "; ".join(found[:3]) or "not found again, it may be gone"
 
 
-def _glob(literal: str) -> str:
+def glob(literal: str) -> str:
     return re.sub(r"([*?\\[\]])", r"\\\1", literal)

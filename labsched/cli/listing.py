@@ -8,27 +8,13 @@ import click
 import msgspec
 
 from ..app import Scheduler
-from ..durations import show
 from ..model import Execution, InstanceInfo, State, TaskInfo
-from ..slots import At, Cron, Every, Schedule
+from ..schedule import describe
 from .call import client_command
 from .output import as_json, echo, facts, relative, span, table, utc, when
 from .params import TIME_HELP, moment
 
 json_option = click.option("--json", "json", is_flag=True, help="One JSON document.")
-
-
-def describe(schedule: Schedule) -> str:
-    """A schedule in a few words."""
-    if isinstance(schedule, Every):
-        words = f"every {show(schedule.period)}"
-    elif isinstance(schedule, Cron):
-        words = f"cron {schedule.expr}" + (f" {schedule.tz}" if schedule.tz != "UTC" else "")
-    elif isinstance(schedule, At):
-        return f"at {utc(schedule.when)}"
-    else:
-        return "manual"
-    return words + (f" jitter {show(schedule.jitter)}" if schedule.jitter else "")
 
 
 @client_command(short_help="Definitions, their next runs and counters.")

@@ -21,6 +21,7 @@ from ..errors import ConfigError
 from ..serving import end_process
 from . import logs
 from .call import Call, command, run
+from .dashboard import dashboard, given_token
 from .usercode import add_tasks, adopt, load_app
 
 log = logging.getLogger("labsched")
@@ -60,9 +61,16 @@ def instance(
     else:
         scheduler = adopt(load_app(app), call, settings, host)
         add_tasks(scheduler, tasks or settings.tasks or None)
-    run(scheduler.serve(name))
+    run(_serve(scheduler, name or scheduler.own_name()))
     end_process()
     return 0
+
+
+async def _serve(scheduler: Scheduler, name: str) -> None:
+    async with dashboard(scheduler, name=name, token=given_token()) as web:
+        if web is not None:
+            log.info("dashboard at %s", web.dashboard)
+        await scheduler.serve(name)
 
 
 def _samples(call: Call, settings: Settings, host: Host, tasks: str | None) -> Scheduler:

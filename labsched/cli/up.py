@@ -16,11 +16,13 @@ from ..model import Kind
 from ..serving import stopping
 from . import logs
 from .call import Call, Failed, advised, command, run
+from .dashboard import TOKEN, dashboard, given_token, made_token
 from .events import line
 from .output import echo, note
 from .usercode import add_tasks, in_force, load_app
 
 if TYPE_CHECKING:
+    from ..web import Web
     from ..worlds.processes import ProcessCluster
 
 PACKAGED_TASKS = Path(__file__).resolve().parents[1] / "tasks.yml"
@@ -115,14 +117,27 @@ async def _until_stopped(
         await entering
     try:
         names = [info.name for info in await cluster.app.tasks()]
-        _greet(cluster, show_password, "data-backup" if "data-backup" in names else next(iter(names), "NAME"))
-        await _watch(cluster, stopped, again)
+        token = given_token() or made_token()
+        async with dashboard(cluster.app, token=token) as web:
+            _show(web, token)
+            _greet(
+                cluster, show_password, "data-backup" if "data-backup" in names else next(iter(names), "NAME")
+            )
+            await _watch(cluster, stopped, again)
         note(f"draining (at most {cluster.settings.drain_timeout:g} s), once more kills ...")
     finally:
         stopped.cancel()
         await cluster.__aexit__(None, None, None)
     note("stopped")
     return 0
+
+
+def _show(web: Web | None, token: str) -> None:
+    if web is not None:
+        echo(f"dashboard  {web.dashboard}")
+        # One that was set is known already, and what is printed may be kept.
+        shown = f"as in {TOKEN}" if given_token() else token
+        echo(f"token      {shown}  (the dashboard asks for it when you steer)")
 
 
 def _greet(cluster: ProcessCluster, show_password: bool, task: str) -> None:

@@ -23,6 +23,11 @@ write_although_full()
 epoch = num(take(1))
 redis.call('HSET', k_leader, 'inc', inc, 'epoch', epoch, 'until', num(now + lease_ms), 'name', name)
 redis.call('HINCRBY', k_counts, 'ELECTED', 1)
+-- One that resigned left nothing behind; one that fell silent left the end of its lease.
+if leader[1] then
+  redis.call('HINCRBY', k_counts, 'FAILOVER', 1)
+  redis.call('HINCRBY', k_counts, 'FAILOVER_MS', -left)
+end
 event('LEADER_ELECTED', '', '', '', inc, name, epoch, '{"until":' .. num(now + lease_ms) .. ',"previous":' ..
   (leader[4] and cjson.encode(leader[4]) or 'null') .. '}')
 return {'leader', epoch, num(now)}

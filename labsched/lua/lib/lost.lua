@@ -122,6 +122,10 @@ local function bury(inc, reason, taken)
   redis.call('ZREM', k_idle, inc)
   event('INSTANCE_LOST', '', '', '', inc, name, '', '{"reason":"' .. reason .. '","until":' .. num(tonumber(lease)) ..
     ',"held":' .. #held .. '}')
+  if reason == 'lease' then
+    redis.call('HINCRBY', k_counts, 'INSTANCE_LOST', 1)
+    redis.call('HINCRBY', k_counts, 'RECOVERY_MS', now - math.min(tonumber(lease), now))
+  end
   for _, id in ipairs(held) do lost(id, reason, taken) end
   drop_scope(inst[2])
   if redis.call('HGET', k_names, name) == inc then redis.call('HDEL', k_names, name) end

@@ -1,0 +1,262 @@
+"""One reader for all dashboards of an instance: it looks at the cluster once a second while somebody watches.
+
+What it costs does not grow with the watchers, nor with how busy the cluster is: at most `MOST_EVENTS` of the newest
+events are read a second, and when there were more it says how many were passed over and reads from the registry what
+they would have told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from labsched.errors import LabschedError
+from labsched.metrics import TaskMetrics, task_metrics
+from labsched.overview import Overview
+from labsched.schedule import describe
+
+from .endpoints import limited
+from .judge import Judge
+from .model import Model
+
+if TYPE_CHECKING:
+    from labsched.app import Scheduler
+
+EVERY = 1.0  # seconds between looks
+LINGER = (
+    60.0  # seconds that it goes on after the last watcher left: beginning reads three values of every task
+)
+MOST_EVENTS = 500  # read in one look
+MOST_TASKS = 3  # whose numbers are read again in one look, those that waited longest
+MOST_PROGRESS = 3  # runs whose progress is read in one look
+MOST_UNKNOWN = (
+    1  # runs and locks that events did not tell of, read in one look that missed some; no progress then
+)
+MOST_RUNNING = 200  # read at the beginning
+MOST_WATCHERS = 200
+AT_ONCE = 100  # tasks whose numbers are worked out in one go: the instance's heartbeats go on between
+
+Queue = asyncio.Queue[bytes | None]  # None: the end
+
+log = logging.getLogger("labsched")
+
+
+class Row(msgspec.Struct):
+    """A task as the table shows it."""
+
+    metrics: TaskMetrics
+    schedule: str
+    last: str = ""  # how its last run ended
+
+
+class Feed:
+    """`messages()` are JSON: first all that is known, then what changed."""
+
+    def __init__(self, app: Scheduler, every: float = EVERY) -> None:
+        self._app, self._every = app, every
+        self._model = Model()
+        self._judge = Judge(app)
+        self._rows: dict[str, Row] = {}
+        self._changed: set[str] = set()
+        self._progress: dict[str, Any] = {}
+        self._view: dict[str, Any] = {}
+        self._place = ""  # id of the newest event that was read
+        self._whole: bytes | None = None  # the same for all who ask between two looks
+        self._anew = False  # parts do not follow from what was told before
+        self._watchers: set[Queue] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._closed = False
+
+    # Watching.
+
+    @property
+    def full(self) -> bool:
+        """Whether as many dashboards are open as one process serves, or it is about to leave."""
+        return self._closed or len(self._watchers) >= MOST_WATCHERS
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[Queue]:
+        """One more dashboard, for the length of the block."""
+        queue: Queue = asyncio.Queue(maxsize=10)
+        self._watchers.add(queue)
+        self._start()
+        try:
+            yield queue
+        finally:
+            self._watchers.discard(queue)
+
+    async def messages(self, queue: Queue) -> AsyncIterator[bytes]:
+        """What one dashboard gets, until the feed goes away. A slow one gets a whole message instead of many parts."""
+        await self._ready.wait()
+        while not queue.empty():
+            queue.get_nowait()
+        message: bytes | None = self.whole()
+        while message is not None:
+            yield message
+            message = await queue.get()
+
+    async def once(self) -> bytes:
+        """All that is known, not older than one look."""
+        self._start()
+        await self._ready.wait()
+        return self.whole()
+
+    def whole(self) -> bytes:
+        if self._whole is None:
+            model = self._model
+            self._whole = self._message("whole", self._rows, list(model.seconds), list(model.attempts))
+        return self._whole
+
+    async def close(self) -> None:
+        """End all streams: whoever leaves waits for nobody who watches."""
+        self._closed = True
+        for queue in self._watchers:
+            _put(queue, None)
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    # Looking.
+
+    def _start(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._ready.clear()
+            self._place = ""
+            self._looking = asyncio.get_running_loop().create_task(self._look_on(), name="feed")
+
+    async def _look_on(self) -> None:
+        quiet = 0.0
+        while quiet < LINGER:
+            try:
+                if not self._place:
+                    await limited(self._begin(), writes=False)
+                await limited(self._look(), writes=False)
+            except LabschedError as error:
+                self._view = {**self._view, "trouble": str(error)}
+            except Exception:
+                # A dashboard that stands still would look as if the cluster did.
+                log.exception("the dashboard's feed: this should not happen")
+                self._view = {
+                    **self._view,
+                    "trouble": "the dashboard has failed, and tries again; the log says why",
+                }
+            self._ready.set()
+            self._tell()
+            quiet = 0.0 if self._watchers else quiet + self._every
+            await asyncio.sleep(self._every)
+
+    async def _look(self) -> None:
+        events = await self._app.newest(MOST_EVENTS, self._place)
+        missed = len(events) == MOST_EVENTS
+        seen = await self._app.overview()
+        if events:
+            self._place = events[-1].id
+        self._model.apply(events)
+        if missed:
+            self._model.prune(seen.running, seen.locks)
+            await self._learn(seen, MOST_UNKNOWN)
+        self._model.expire(seen.at)
+        self._note_outcomes(events)
+        await self._judge.take(events, seen.at, missed=missed, waiting=sum(seen.states.values()))
+        await self._refresh(list(itertools.islice(self._model.dirty, MOST_TASKS)))
+        if not missed:
+            self._progress = await self._read_progress(seen.at)
+        self._view = {
+            "progress": self._progress,
+            "at": seen.at,
+            "namespace": self._app.namespace,
+            "place": self._place,
+            "instances": seen.instances,
+            "states": seen.states,
+            "counts": seen.counts,
+            "due": seen.due,
+            "missed": missed,
+            "guarantees": self._judge.lamps,
+            "judged": self._judge.judged,
+        }
+
+    async def _begin(self) -> None:
+        """Everything once. Events that happened before are only there to be seen."""
+        past, seen = await self._app.newest(MOST_EVENTS), await self._app.overview()
+        self._model, self._judge = Model(), Judge(self._app)
+        self._model.apply(past)
+        self._model.dirty.clear()
+        self._model.prune(seen.running, seen.locks)
+        await self._learn(seen, MOST_RUNNING)
+        infos = await self._app.tasks()
+        self._rows = {}
+        for first in range(0, len(infos), AT_ONCE):
+            chunk = infos[first : first + AT_ONCE]
+            stats = await self._app.registry_open().all_stats([info.name for info in chunk])
+            for info, counted in zip(chunk, stats, strict=True):
+                self._rows[info.name] = Row(task_metrics(info, counted), describe(info.task.schedule))
+        self._note_outcomes(past)
+        self._anew = True
+        self._place = past[-1].id if past else "0-0"  # last: what was begun in vain is begun again
+
+    async def _read_progress(self, now: float) -> dict[str, Any]:
+        """How far the longest-running bodies are, as far as they say."""
+        long = sorted((a for a in self._model.running.values() if now - a.start > 1), key=lambda a: a.start)
+        found = await self._app.registry_open().load([a.execution for a in long[:MOST_PROGRESS]], brief=True)
+        return {x.id: x.progress for x in found if x.progress is not None}
+
+    async def _learn(self, seen: Overview, most: int) -> None:
+        """At most so many runs and locks that no event told of."""
+        registry, model = self._app.registry_open(), self._model
+        runs = [id for id in seen.running if id not in model.running][:most]
+        locks = [name for name in seen.locks if name not in model.locks][:most]
+        model.load(
+            await registry.load(runs, brief=True), await registry.load_locks(locks, round(seen.at * 1000))
+        )
+
+    async def _refresh(self, names: list[str]) -> None:
+        for info, stats in await self._app.registry_open().counted(names):
+            last = self._rows[info.name].last if info.name in self._rows else ""
+            self._rows[info.name] = Row(task_metrics(info, stats), describe(info.task.schedule), last)
+            self._changed.add(info.name)
+        for name in names:
+            self._model.dirty.pop(name, None)
+
+    def _note_outcomes(self, events: list[Any]) -> None:
+        for event in events:
+            row = self._rows.get(event.task or "")
+            if row is not None and event.kind in ("SUCCEEDED", "FAILED", "DEAD", "CANCELLED", "SKIPPED"):
+                row.last = str(event.kind)
+                self._changed.add(event.task)
+
+    # Telling.
+
+    def _tell(self) -> None:
+        rows = {name: self._rows[name] for name in self._changed if name in self._rows}
+        self._changed.clear()
+        self._whole = None
+        part = self.whole() if self._anew else self._message("part", rows, list(self._model.seconds)[-3:], [])
+        self._anew = False
+        for queue in self._watchers:
+            _put(queue, self.whole() if queue.full() else part)
+
+    def _message(self, kind: str, rows: dict[str, Row], seconds: list[Any], attempts: list[Any]) -> bytes:
+        model = self._model
+        return msgspec.json.encode(
+            {
+                "kind": kind, **self._view, "tasks": rows, "seconds": seconds, "attempts": attempts,
+                "running": list(model.running.values()), "recent": list(model.recent)[::-1],
+                "locks": list(model.locks.values()), "leaders": list(model.leaders),
+                "events": list(model.events)[-30:],
+            }
+        )  # fmt: skip
+
+
+def _put(queue: Queue, message: bytes | None) -> None:
+    """What a full queue holds is dropped: a whole message, or the end, makes up for it."""
+    while queue.full():
+        while not queue.empty():
+            queue.get_nowait()
+    queue.put_nowait(message)

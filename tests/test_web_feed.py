@@ -1,0 +1,482 @@
+"""One reader for all dashboards: what it knows, what it costs, and that it holds nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from webkit import HTML, Background, client_of, scheduler, served
+
+from labsched.errors import Unreachable
+from labsched.model import Event, Kind
+from labsched.web import feed as feeds
+from labsched.web import judge as judges
+from labsched.web.feed import Feed
+from labsched.web.judge import Judge
+from labsched.web.model import Model
+from labsched.web.stream import lines
+
+
+def event(kind, at, **fields):
+    number = event.number = getattr(event, "number", 0) + 1
+    data = fields.pop("data", {})
+    return Event(id=f"{round(at * 1000)}-{number}", at=at, kind=Kind(kind), data=data, **fields)
+
+
+def runs(execution, at, **fields):
+    return event("RUNNING", at, execution=execution, task="t", instance="i1", attempt=1, token=1, **fields)
+
+
+# The model.
+
+
+def test_an_attempt_runs_from_its_start_to_whatever_ends_it():
+    model = Model()
+    model.apply([runs("t@1", 10.0), runs("t@2", 10.5)])
+    assert set(model.running) == {"t@1", "t@2"}
+    model.apply(
+        [event("SUCCEEDED", 11.0, execution="t@1", task="t"), event("LOST", 12.0, execution="t@2", task="t")]
+    )
+    assert model.running == {} and [(a.execution, a.end, a.outcome) for a in model.recent] == [
+        ("t@1", 11.0, "SUCCEEDED"), ("t@2", 12.0, "LOST"),
+    ]  # fmt: skip
+    assert list(model.dirty) == ["t"]
+
+
+def test_seconds_count_starts_ends_and_the_worst_lateness():
+    model = Model()
+    model.apply([runs("t@1", 10.1, data={"late_ms": 30}), runs("t@2", 10.9, data={"late_ms": 7})])
+    model.apply(
+        [
+            event("SUCCEEDED", 11.2, execution="t@1", task="t"),
+            event("FAILED", 11.3, execution="t@2", task="t"),
+        ]
+    )
+    assert [(s.at, s.started, s.succeeded, s.failed, s.late) for s in model.seconds] == [
+        (10, 2, 0, 0, 0.03), (11, 0, 1, 1, 0.0),
+    ]  # fmt: skip
+
+
+def test_locks_come_go_and_end_by_themselves():
+    model = Model()
+
+    def lock(kind, at, name, until):
+        return event(kind, at, instance="me", token=1, data={"lock": name, "until": until * 1000})
+
+    model.apply(
+        [lock("LOCK_ACQUIRED", 1, "a", 9), lock("LOCK_ACQUIRED", 1, "b", 9), lock("LOCK_RELEASED", 2, "a", 2)]
+    )
+    assert list(model.locks) == ["b"]
+    model.apply([lock("LOCK_EXTENDED", 3, "b", 20)])
+    model.expire(10)
+    assert list(model.locks) == ["b"]
+    model.expire(21)
+    assert model.locks == {}
+
+
+# The feed.
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(feeds, "LINGER", 0.02)
+
+
+async def watching(feed):
+    with feed.joined() as queue:
+        async for message in feed.messages(queue):
+            yield message
+
+
+async def first(watch):
+    return json.loads(await anext(watch))
+
+
+async def test_a_dashboard_gets_everything_first_and_then_what_changed(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        watch = watching(feed)
+        whole = await first(watch)
+        assert whole["kind"] == "whole" and set(whole["tasks"]) == {"greet", "break", "a/b", HTML}
+        assert [i["name"] for i in whole["instances"]] == ["i1"]
+        await app.wait(await app.trigger("break"), timeout=10)
+        while (part := await first(watch))["tasks"].get("break", {}).get("last") != "FAILED":
+            assert part["kind"] == "part"
+        assert any(a["outcome"] == "FAILED" for a in part["recent"])
+        await watch.aclose()
+        await feed.close()
+
+
+async def test_it_looks_only_while_somebody_watches(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        watch = watching(feed)
+        await first(watch)
+        await watch.aclose()
+        await asyncio.wait_for(feed._looking, 5)
+        assert feed._looking.done()
+
+
+async def test_many_dashboards_cost_as_much_as_one(quick, monkeypatch):
+    app = scheduler()
+    looks = 0
+
+    async def counted():
+        nonlocal looks
+        looks += 1
+        return await overview()
+
+    async with app.instance("i1"):
+        overview = app.overview
+        monkeypatch.setattr(app, "overview", counted)
+        feed = Feed(app, every=0.01)
+        watches = [watching(feed) for _ in range(20)]
+        await asyncio.gather(*(first(watch) for watch in watches))
+        before = looks
+        for _ in range(5):
+            await asyncio.gather(*(anext(watch) for watch in watches))
+        assert looks - before <= 7
+        for watch in watches:
+            await watch.aclose()
+        await feed.close()
+
+
+async def test_when_more_happens_than_is_read_it_says_so_and_asks_the_registry(quick, monkeypatch):
+    monkeypatch.setattr(feeds, "MOST_EVENTS", 5)
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        watch = watching(feed)
+        await first(watch)
+        await app.trigger_many("greet", [{} for _ in range(30)])
+        parts = [await first(watch) for _ in range(3)]
+        assert any(part["missed"] for part in parts)
+        while (part := await first(watch))["running"] or part["states"]["READY"]:
+            pass
+        assert part["running"] == []
+        await watch.aclose()
+        await feed.close()
+
+
+async def test_a_server_that_is_away_is_told_and_its_return_too(quick, monkeypatch):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        watch = watching(feed)
+        await first(watch)
+
+        async def away():
+            raise Unreachable("the server does not answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(app, "overview", away)
+            while "trouble" not in (part := await first(watch)):
+                pass
+            assert part["trouble"] == "the server does not answer"
+        while "trouble" in await first(watch):
+            pass
+        await watch.aclose()
+        await feed.close()
+
+
+async def test_a_dashboard_that_does_not_read_holds_nobody_up(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.001)
+        slow, quick_one = watching(feed), watching(feed)
+        await first(slow)
+        await first(quick_one)
+        waiting = asyncio.ensure_future(anext(slow))
+        for _ in range(40):
+            await anext(quick_one)
+        await waiting
+        # What it missed comes as one whole message, not as a long row of old ones.
+        kinds = [(await first(slow))["kind"] for _ in range(2)]
+        assert "whole" in kinds
+        for watch in (slow, quick_one):
+            await watch.aclose()
+        await feed.close()
+
+
+async def test_the_stream_is_made_of_server_sent_events():
+    async with served() as (app, _):
+        feed = Feed(app, every=0.01)
+        with feed.joined() as queue:
+            sent = lines(feed, queue)
+            assert await anext(sent) == b"retry: 1000\n\n"
+            message = await anext(sent)
+            assert message.startswith(b"data: {") and message.endswith(b"\n\n") and message.count(b"\n") == 2
+            await sent.aclose()
+        await feed.close()
+
+
+async def test_the_state_comes_at_once_too():
+    async with served() as (_, client):
+        answer = (await client.get("/api/state")).json()
+        assert answer["kind"] == "whole" and answer["guarantees"][0]["guarantee"] == "one-holder"
+
+
+# The judge.
+
+
+async def test_guarantees_are_judged_over_what_was_seen_and_a_violation_stays(monkeypatch):
+    app = scheduler()
+    async with app.instance("i1"), client_of(app):
+        judge = Judge(app)
+        now = (await app.now()) / 1000
+        await judge.take([], now, missed=False)
+        seen = await app.newest(1)
+        for _ in range(3):
+            await app.wait(await app.trigger("greet"), timeout=10)
+        await judge.take(await app.newest(500, seen[-1].id), now + 20, missed=False)
+        lamps = {lamp.guarantee: lamp for lamp in judge.lamps}
+        assert lamps["legal-transitions"].tested > 0 and not any(lamp.violated for lamp in judge.lamps)
+        assert lamps["clean-drain"].tested == 0
+
+        later = now + 40
+        forged = [
+            Event(id=f"{round((later - 1) * 1000)}-{n}", at=later - 1, kind=kind, task="greet", execution="greet~x",
+                  attempt=1, token=7, instance="i1")
+            for n, kind in enumerate((Kind.SUCCEEDED, Kind.RUNNING))
+        ]  # fmt: skip
+        await judge.take(forged, later, missed=False)
+        lamps = {lamp.guarantee: lamp for lamp in judge.lamps}
+        assert lamps["legal-transitions"].violated and "greet~x" in lamps["legal-transitions"].sentence
+        await judge.take([], later + 1, missed=True)
+        await judge.take([], later + 20, missed=False)
+        assert {lamp.guarantee: lamp for lamp in judge.lamps}["legal-transitions"].violated
+
+
+async def test_nothing_is_lost_between_the_first_message_and_the_next(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        slow, other = watching(feed), watching(feed)
+        await first(slow)  # its reader is busy with that for a while
+        await first(other)
+        await app.pause("greet")
+        while "greet" not in (await first(other))["tasks"]:
+            pass
+        while "greet" not in (part := await asyncio.wait_for(first(slow), 5))["tasks"]:
+            assert part["kind"] == "part"
+        assert part["tasks"]["greet"]["metrics"]["status"] == "PAUSED"
+        await slow.aclose()
+        await other.aclose()
+        await feed.close()
+
+
+@pytest.mark.parametrize("fails", ["overview", "tasks"])
+async def test_a_dashboard_opened_while_the_server_is_away_gets_everything_when_it_is_back(
+    quick, monkeypatch, fails
+):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+
+        async def away():
+            raise Unreachable("the server does not answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(app, fails, away)
+            watch = watching(feed)
+            assert (await first(watch))["tasks"] == {}
+        while not (message := await first(watch))["tasks"]:
+            assert "trouble" in message
+        assert message["kind"] == "whole" and set(message["tasks"]) == {"greet", "break", "a/b", HTML}
+        await watch.aclose()
+        await feed.close()
+
+
+async def test_the_end_of_the_feed_ends_all_streams_and_admits_no_more(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=0.01)
+        watches = [watching(feed) for _ in range(3)]
+        for watch in watches:
+            await first(watch)
+        await feed.close()
+        for watch in watches:
+            with pytest.raises(StopAsyncIteration):
+                while True:
+                    await asyncio.wait_for(anext(watch), 5)
+        assert feed.full
+
+
+async def test_a_whole_message_is_made_once_for_all_who_need_one(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=60)
+        watches = [watching(feed) for _ in range(3)]
+        messages = [await anext(watch) for watch in watches]
+        assert messages[0] is messages[1] is messages[2] is await feed.once()
+        for watch in watches:
+            await watch.aclose()
+        await feed.close()
+
+
+async def test_there_is_a_bound_to_open_dashboards_also_when_all_come_at_once(monkeypatch):
+    monkeypatch.setattr(feeds, "MOST_WATCHERS", 3)
+    with Background() as server:
+        async with httpx.AsyncClient(base_url=server.web.url) as client:
+            opened = [client.build_request("GET", "/api/stream") for _ in range(8)]
+            answers = await asyncio.gather(*(client.send(request, stream=True) for request in opened))
+            assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 5
+            for answer in answers:
+                await answer.aclose()
+        async with httpx.AsyncClient(base_url=server.web.url) as client:
+            heads = await asyncio.gather(*(client.head("/api/stream") for _ in range(8)))
+            assert {answer.status_code for answer in heads} == {200}  # and hold no place
+
+
+async def test_a_look_costs_the_server_under_30_commands_with_three_instances(quick, monkeypatch):
+    app = scheduler()
+    async with app.instance("i1"), app.instance("i2"), app.instance("i3"):
+        feed = Feed(app, every=60)
+        await feed.once()
+        for name in ("greet", "break", HTML) * 3:
+            await app.wait(await app.trigger(name), timeout=10)
+        spent, read, ask = 0, app.registry._read, app._events._ask
+
+        async def counted(*commands):
+            nonlocal spent
+            spent += len(commands)
+            return await read(*commands)
+
+        async def asked(*command):
+            nonlocal spent
+            spent += 1
+            return await ask(*command)
+
+        monkeypatch.setattr(app.registry, "_read", counted)
+        monkeypatch.setattr(app._events, "_ask", asked)
+        for most, unknown in ((500, 0), (5, 1)):
+            monkeypatch.setattr(feeds, "MOST_EVENTS", most)
+            for n in range(9):  # that run, for as long as anybody looks
+                feed._model.apply([runs(f"greet~{n}", 1.0)])
+            feed._model.dirty = dict.fromkeys(("greet", "break", "a/b", HTML))
+            feed._place, spent = "0-0", 0
+            await feed._look()
+            most_more = unknown * 3 * feeds.MOST_UNKNOWN  # what events did not tell of, if there is any
+            assert 20 < spent + most_more < 30
+        await feed.close()
+
+
+async def test_what_ended_while_events_were_passed_over_runs_no_more(quick, monkeypatch):
+    monkeypatch.setattr(feeds, "MOST_EVENTS", 2)
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=60)
+        await feed.once()
+        feed._model.apply([runs("greet~gone", 1.0)])
+        feed._place = "0-0"
+        await feed._look()
+        assert feed._view["missed"] and "greet~gone" not in feed._model.running
+        await feed.close()
+
+
+def test_what_is_handed_back_unstarted_runs_no_more():
+    model = Model()
+    model.apply([runs("t@1", 10.0), event("READY", 11.0, execution="t@1", task="t")])
+    assert model.running == {} and not model.recent
+    assert [(a.end, a.outcome) for a in model.attempts] == [(11.0, "RETURNED")]
+
+
+async def lamps_after(judge, *steps):
+    for events, now, more in steps:
+        await judge.take(events, now, **{"missed": False, **more})
+    return {lamp.guarantee: lamp for lamp in judge.lamps}
+
+
+async def a_run(app, after):
+    await app.wait(await app.trigger("greet"), timeout=10)
+    return await app.newest(500, after)
+
+
+async def test_what_was_seen_before_events_were_missed_is_judged_all_the_same():
+    app = scheduler()
+    async with app.instance("i1"):
+        judge, now = Judge(app), (await app.now()) / 1000
+        await judge.take([], now, missed=False)
+        seen = await a_run(app, (await app.newest(1))[-1].id)
+        found = await lamps_after(judge, (seen, now + 1, {}), ([], now + 2, {"missed": True}))
+        assert found["legal-transitions"].tested > 0
+
+
+async def test_a_snapshot_that_fails_leaves_no_gap_in_what_is_judged(monkeypatch):
+    app = scheduler()
+    async with app.instance("i1"):
+        judge, now = Judge(app), (await app.now()) / 1000
+        await judge.take([], now, missed=False)
+        first_seen = await a_run(app, (await app.newest(1))[-1].id)
+        await judge.take(first_seen, now + 1, missed=False)
+
+        async def away(**_):
+            raise Unreachable("no")
+
+        snapshot = app.snapshot
+        monkeypatch.setattr(app, "snapshot", away)
+        await judge.take([], now + 2, missed=True)
+        with pytest.raises(Unreachable):
+            await judge.take([], now + 40, missed=False)
+        passed_over = await a_run(app, first_seen[-1].id)
+        monkeypatch.setattr(app, "snapshot", snapshot)
+        await judge.take([], now + 41, missed=False)
+        later = await a_run(app, passed_over[-1].id)
+        found = await lamps_after(judge, (later, now + 60, {}))
+        assert not any(lamp.violated for lamp in found.values())
+
+
+async def test_snapshots_are_rare_and_none_is_made_of_a_long_queue(monkeypatch):
+    app = scheduler()
+    made = 0
+    async with app.instance("i1"):
+        snapshot = app.snapshot
+
+        async def counted(**options):
+            nonlocal made
+            made += 1
+            return await snapshot(**options)
+
+        monkeypatch.setattr(app, "snapshot", counted)
+        judge, now = Judge(app), (await app.now()) / 1000
+        await judge.take([], now, missed=False, waiting=judges.MOST_OPEN + 1)
+        assert made == 0 and "too much" in judge.judged
+        for second in range(1, 30):
+            await judge.take([], now + second, missed=second % 2 == 0)
+        assert made == 1
+        await judge.take([], now + 32, missed=False)
+        assert made == 2
+
+
+async def test_tasks_that_changed_are_read_again_a_few_in_each_look_until_none_is_left(quick):
+    app = scheduler()
+    async with app.instance("i1"):
+        feed = Feed(app, every=60)
+        await feed.once()
+        feed._model.dirty = dict.fromkeys(("greet", "break", "a/b", HTML))
+        await feed._look()
+        assert list(feed._model.dirty) == [HTML]
+        await feed._look()
+        assert not feed._model.dirty
+        await feed.close()
+
+
+async def test_what_the_snapshot_knows_already_is_not_judged_twice_and_what_was_exercised_adds_up():
+    app = scheduler()
+    async with app.instance("i1"):
+        judge, before = Judge(app), (await app.newest(1))[-1].id
+        known = await a_run(app, before)
+        now = (await app.now()) / 1000
+        await judge.take([], now, missed=False)
+        found = await lamps_after(judge, (known, now + 20, {}))
+        assert found["legal-transitions"].tested == 0 and not judge._events
+        fresh = await a_run(app, known[-1].id)
+        first = (await lamps_after(judge, (fresh, now + 40, {})))["legal-transitions"].tested
+        await judge.take([], now + 41, missed=True)
+        await judge.take([], now + 80, missed=False)
+        again = await a_run(app, fresh[-1].id)
+        assert (await lamps_after(judge, (again, now + 100, {})))["legal-transitions"].tested > first > 0
