@@ -6,7 +6,6 @@ from cluster import cluster
 from loops import pytest_asyncio_loop_factories, pytest_collection_modifyitems
 from outside import embedded, opened
 from servers import anyserver, realserver, redis_process, valkey_process
-from simkit import sim_loop
 
 __all__ = [
     "app",
@@ -19,7 +18,6 @@ __all__ = [
     "pytest_collection_modifyitems",
     "realserver",
     "redis_process",
-    "sim_loop",
     "valkey_process",
 ]
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
-
-import pytest
 
 if TYPE_CHECKING:
     from labsched.worlds.simulated.loop import SimLoop
@@ -23,19 +20,6 @@ async def sleeper(seconds: float, value: T = None) -> T:
 async def forever() -> None:
     """Wait for what never comes."""
     await asyncio.get_running_loop().create_future()
-
-
-@pytest.fixture
-def sim_loop() -> Iterator[SimLoop]:
-    """A simulated loop of its own for this test: `sim_loop.run(main())`. What nobody caught fails the test."""
-    from labsched.worlds.simulated.loop import SimLoop
-
-    loop = SimLoop()
-    try:
-        yield loop
-        loop.check()
-    finally:
-        loop.close()
 
 
 class Log(list[tuple[object, float]]):

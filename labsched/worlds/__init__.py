@@ -15,6 +15,7 @@ scenarios.py   scenario         by name or from YAML; shipped/ the files
 replay.py                       the same run again, and the first event that differs
 explorer.py    explore, play    every order of a small program's commands
 shrinker.py    shrink           the smallest run that still fails
+pytest_plugin.py                fixtures: simulation, sim_loop
 checks/                         the guarantees, as functions over a recording
 """
 
