@@ -14,7 +14,9 @@ from .config import Settings
 from .errors import ConfigError
 from .metrics import Health, Metrics
 from .model import CatchUp, Event, Execution, InstanceInfo, LockInfo, Priority, Reason, State, Task, TaskInfo
+from .overview import Overview
 from .preview import Forecast, Preview
+from .rawkeys import KeyPage, KeyValue
 from .schedule import Schedule
 from .sync import LoopThread
 
@@ -192,6 +194,22 @@ class Scheduler:
                 yield item
         finally:
             following.cancel()
+
+    def newest(self, count: int = 50, after: str = "-") -> list[Event]:
+        found: list[Event] = self._call("newest", count, after)
+        return found
+
+    def overview(self) -> Overview:
+        found: Overview = self._call("overview")
+        return found
+
+    def keys(self, cursor: str = "0", part: str = "") -> KeyPage:
+        found: KeyPage = self._call("keys", cursor, part)
+        return found
+
+    def key(self, name: str) -> KeyValue:
+        found: KeyValue = self._call("key", name)
+        return found
 
     def metrics(self) -> Metrics:
         found: Metrics = self._call("metrics")

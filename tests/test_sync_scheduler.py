@@ -90,7 +90,7 @@ def test_every_public_call_of_the_scheduler_has_its_twin() -> None:
     def public(kind: type) -> set[str]:
         return {n for n, m in inspect.getmembers(kind, inspect.isfunction) if not n.startswith("_")}
 
-    only_async = {"configure", "define", "instance", "serve", "now", "snapshot", "registry_open"}
+    only_async = {"configure", "define", "instance", "serve", "now", "snapshot", "registry_open", "own_name"}
     assert public(labsched.Scheduler) - public(Scheduler) == only_async
     for name in public(Scheduler) - {"events", "run"}:
         ours, theirs = (

@@ -18,6 +18,7 @@ from ..app import Scheduler
 from ..clock import Host
 from ..config import Settings
 from ..errors import ConfigError
+from ..handle import check_word
 from ..serving import end_process
 from . import logs
 from .call import Call, command, run
@@ -61,7 +62,9 @@ def instance(
     else:
         scheduler = adopt(load_app(app), call, settings, host)
         add_tasks(scheduler, tasks or settings.tasks or None)
-    run(_serve(scheduler, name or scheduler.own_name()))
+    name = name or scheduler.own_name()
+    check_word("instance name", name)
+    run(_serve(scheduler, name))
     end_process()
     return 0
 
