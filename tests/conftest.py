@@ -1,5 +1,7 @@
 """Fixtures that every test may ask for; they live beside this file, by subject."""
 
+import signal
+
 import pytest
 from apps import app, valkey
 from cluster import cluster
@@ -20,6 +22,12 @@ __all__ = [
     "redis_process",
     "valkey_process",
 ]
+
+
+# A shell without job control starts what is in the background with SIGINT ignored, and children inherit that: then
+# nothing here could be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
