@@ -62,7 +62,7 @@ async def keys(store: Store, cursor: str = "0", part: str = "") -> KeyPage:
         if cursor == "0" or len(seen) >= ENOUGH:
             break
     names = sorted(name for raw in seen if (name := _readable(raw)) is not None)
-    kinds = await _several(store, [("TYPE", name) for name in names])
+    kinds = await store.reads([("TYPE", name) for name in names])
     shown = tuple(
         KeyName(name[len(store.prefix) :], text(kind)) for name, kind in zip(names, kinds, strict=True)
     )
@@ -80,16 +80,14 @@ def _readable(raw: bytes | str) -> str | None:
 async def key(store: Store, name: str) -> KeyValue:
     """What lies under `name` (without the prefix). Raises ConfigError when there is nothing."""
     full = store.prefix + name
-    kind, ttl = await _several(store, [("TYPE", full), ("PTTL", full)])
+    kind, ttl = await store.reads([("TYPE", full), ("PTTL", full)])
     kind = text(kind)
     if kind not in _READS:
         raise ConfigError(
             f"there is no key {name[:80]!r}" if kind == "none" else f"{name[:80]!r} is a {kind}"
         )
     size, read = _READS[kind]
-    count, value = await _several(
-        store, [(size, full), tuple(full if word == "KEY" else word for word in read)]
-    )
+    count, value = await store.reads([(size, full), tuple(full if word == "KEY" else word for word in read)])
     left = int(ttl) / 1000 if int(ttl) >= 0 else None
     return KeyValue(name=name, type=kind, size=int(count), left=left, rows=tuple(_rows(kind, value)))
 
@@ -124,13 +122,3 @@ def _rows(kind: str, value: Any) -> Sequence[tuple[str, ...]]:
 def _cut(value: Any) -> str:
     said = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
-
-
-async def _several(store: Store, commands: list[tuple[Any, ...]]) -> list[Any]:
-    async def send() -> list[Any]:
-        pipe = store.redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
-        return list(await pipe.execute())
-
-    return await store.retrying(send) if commands else []

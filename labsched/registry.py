@@ -144,13 +144,7 @@ class Registry:
     # Reading. Raw commands here are reads on the indexes, sent in one pipeline each.
 
     async def _read(self, *commands: tuple[Any, ...]) -> list[Any]:
-        async def send() -> list[Any]:
-            pipe = self._store.redis.pipeline(transaction=False)
-            for command in commands:
-                pipe.execute_command(*command)
-            return list(await pipe.execute())
-
-        return await self._store.retrying(send) if commands else []
+        return await self._store.reads(commands)
 
     async def execution(self, id: str) -> Execution:
         """One execution with its log. Raises `UnknownExecution`."""

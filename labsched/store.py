@@ -123,6 +123,17 @@ class Store:
         """Several scripts in one round trip, each atomic by itself, in order."""
         return await self.retrying(functools.partial(self._several, steps))
 
+    async def reads(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The replies to raw commands that change nothing, sent in one pipeline."""
+
+        async def send() -> list[Any]:
+            pipe = self.redis.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command(*command)
+            return list(await pipe.execute())
+
+        return await self.retrying(send) if commands else []
+
     async def _evalsha(self, name: str, args: Sequence[Any]) -> Any:
         return await self._wire.evalsha(name, args)
 

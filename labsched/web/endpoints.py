@@ -31,9 +31,8 @@ from .guard import refused
 LIMIT = 5.0  # seconds that a call may take: an instance itself waits for its server for ever
 
 KEEP = 1.0  # seconds that a reading of everything is good for
-AT_ONCE = (
-    2  # reads that are answered at the same time: the loop is the instance's, and its lease is renewed there
-)
+# Reads that are answered at the same time: the loop is the instance's, and its lease is renewed there.
+AT_ONCE = 2
 
 T = TypeVar("T")
 Answer = Callable[[Request], Awaitable[Any]]

@@ -1,8 +1,8 @@
 """One reader for all dashboards of an instance: it looks at the cluster once a second while somebody watches.
 
 What it costs does not grow with the watchers, nor with how busy the cluster is: at most `MOST_EVENTS` of the newest
-events are read a second, and when there were more it says how many were passed over and reads from the registry what
-they would have told.
+events are read a second; when there were more it says that some were missed, and reads from the registry a little of
+what they would have told.
 """
 
 from __future__ import annotations
@@ -29,15 +29,13 @@ if TYPE_CHECKING:
     from labsched.app import Scheduler
 
 EVERY = 1.0  # seconds between looks
-LINGER = (
-    60.0  # seconds that it goes on after the last watcher left: beginning reads three values of every task
-)
+# Seconds that it goes on after the last watcher left: beginning reads three values of every task.
+LINGER = 60.0
 MOST_EVENTS = 500  # read in one look
 MOST_TASKS = 3  # whose numbers are read again in one look, those that waited longest
 MOST_PROGRESS = 3  # runs whose progress is read in one look
-MOST_UNKNOWN = (
-    1  # runs and locks that events did not tell of, read in one look that missed some; no progress then
-)
+# Runs and locks that events did not tell of, read in one look that missed some; no progress then.
+MOST_UNKNOWN = 1
 MOST_RUNNING = 200  # read at the beginning
 MOST_WATCHERS = 200
 AT_ONCE = 100  # tasks whose numbers are worked out in one go: the instance's heartbeats go on between
