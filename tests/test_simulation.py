@@ -325,6 +325,8 @@ def test_native_simpy_processes_share_the_clock(world):
     assert isinstance(sim.process(clock(sim.env)), simpy.Process)
     sim.run(until=8)
     assert seen == [2.5, 5.0, 7.5]
+    with pytest.raises(ConfigError, match=r"takes a generator, as of f\(sim.env\), and got <function"):
+        sim.process(clock)
 
 
 def test_a_press_from_another_thread_is_recorded_as_by_hand(world):

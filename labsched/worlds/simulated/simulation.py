@@ -5,6 +5,7 @@ recording as on real processes; the same seed gives the same run for ever.
 from __future__ import annotations
 
 import platform
+import reprlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from pathlib import Path
@@ -172,7 +173,9 @@ class Simulation(Verbs):
         return Plan(self, t)
 
     def process(self, generator: Generator[Any, Any, Any]) -> simpy.Process:
-        """Start a native SimPy process beside the instances."""
+        """Start a native SimPy process beside the instances. ConfigError for anything but a generator."""
+        if not isinstance(generator, Generator):
+            raise ConfigError(f"process() takes a generator, as of f(sim.env), and got {reprlib.repr(generator)}")
         self._unrecorded.add("process")
         return self.env.process(generator)
 
