@@ -175,7 +175,9 @@ class Simulation(Verbs):
     def process(self, generator: Generator[Any, Any, Any]) -> simpy.Process:
         """Start a native SimPy process beside the instances. ConfigError for anything but a generator."""
         if not isinstance(generator, Generator):
-            raise ConfigError(f"process() takes a generator, as of f(sim.env), and got {reprlib.repr(generator)}")
+            raise ConfigError(
+                f"process() takes a generator, as of f(sim.env), and got {reprlib.repr(generator)}"
+            )
         self._unrecorded.add("process")
         return self.env.process(generator)
 
