@@ -1,5 +1,6 @@
 """The timeline, by the bars that it says it drew and by the words that go with it."""
 
+import html
 import json
 import subprocess
 import sys
@@ -253,6 +254,17 @@ def test_a_picture_shows_itself_as_the_same_png_each_time():
     assert image.startswith(PNG) and image == other.png() and about == {"alt": picture.alt}
     assert picture.alt.encode("latin-1") in image
     assert repr(picture) == repr(other) and "0x" not in repr(picture)
+
+
+def test_a_notebook_shows_a_picture_and_below_it_the_same_in_words(monkeypatch):
+    rec, shown = leader_killed().rec(30), []
+    monkeypatch.setattr("IPython.display.display", lambda data, **how: shown.append((data, how)))
+    picture = lab.timeline(rec)
+    picture.alt += " <i1>"
+    picture._ipython_display_()
+    (image, about), (words, _) = shown
+    assert image["image/png"].startswith(PNG) and about["metadata"]["image/png"] == {"alt": picture.alt}
+    assert html.escape(picture.alt) in words["text/html"] and "<i1>" not in words["text/html"]
 
 
 def test_names_are_never_read_as_mathematics():

@@ -7,6 +7,7 @@ like any other, so it may be drawn in a thread, a test or a command line.
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import textwrap
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ STYLE: Any = {
     "path.sketch": None,
 }
 
+IN_WORDS = "<details><summary>in words</summary><p>{}</p></details>"
+
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
@@ -52,8 +55,9 @@ def plain(text: str) -> str:
 class Picture(Figure):
     """A figure with `.data`, the frame of what it drew, and `.alt`, the same in sentences.
 
-    The last value of a notebook cell is shown as a PNG with that alternative text. `savefig(path)` writes PNG,
-    SVG or PDF; a PNG carries the text too. The same data gives the same bytes.
+    The last value of a notebook cell is shown as a PNG with that alternative text, and the text folded up below it:
+    JupyterLab and Notebook give an image no alternative text, whatever its metadata say. `savefig(path)` writes
+    PNG, SVG or PDF; a PNG carries the text too. The same data gives the same bytes.
     """
 
     data: pd.DataFrame
@@ -89,3 +93,10 @@ class Picture(Figure):
 
     def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         return self.png(), {"alt": self.alt}
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        png, about = self._repr_png_()
+        display({"image/png": png, "text/plain": repr(self)}, raw=True, metadata={"image/png": about})  # type: ignore[no-untyped-call]
+        display({"text/html": IN_WORDS.format(html.escape(self.alt)), "text/plain": self.alt}, raw=True)  # type: ignore[no-untyped-call]
