@@ -386,7 +386,7 @@ class Simulation(Verbs):
 
 
 def seed_of(given: Any) -> int:
-    """A whole number of any type, one of numpy's too, as an int: a file can hold nothing else. ConfigError for others."""
+    """A whole number of any type, numpy's too, as an int: a file can hold nothing else. ConfigError for others."""
     try:
         if not isinstance(given, bool):
             return operator.index(given)
