@@ -22,7 +22,7 @@ help:
 	@echo "make lint        ruff, mypy, import contracts"
 	@echo "make lab         JupyterLab on your own copy of the course"
 	@echo "make notebooks   run every notebook and store what changed"
-	@echo "make stored      rebuild what notebooks read from data/ instead of running it (long)"
+	@echo "make stored      rebuild stored results and recordings in data/ (long)"
 	@echo "make sweeps      1000 seeds of chaos in the simulated world (SEEDS=...)"
 	@echo "make .venv       only install (PYTHON=... picks the interpreter)"
 	@echo "make clean       remove caches and build products; keeps .venv"
@@ -66,7 +66,7 @@ notebooks: .venv
 	@$(BIN)/python -m labsched.lab.rerun notebooks/*.ipynb
 
 stored: .venv
-	@for n in labsched/lab/stored/n*.py; do \
+	@for n in labsched/lab/stored/[!_]*.py; do \
 		echo "$$n"; $(BIN)/python -m labsched.lab.stored.$$(basename $$n .py) || exit 1; done
 
 sweeps: .venv

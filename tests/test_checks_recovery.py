@@ -44,6 +44,13 @@ def test_healing_the_server_heals_the_cut_of_an_instance_which_renews_its_lease_
     assert bounded_recovery(h.at(30).fault("heal", "i2").rec(end=60)).ok
 
 
+def test_what_began_after_the_deadline_was_not_held_in_the_silence():
+    h = cluster().at(10).fault("pause", "i2").at(18).fault("resume", "i2")
+    h.at(18.1).ready(X(15), slot=15).run(X(15), 9, "i2").at(18.2).done(X(15), 9, "i2")
+    found = bounded_recovery(h.rec(end=60))
+    assert found.ok and found.tested == 0
+
+
 def test_what_is_never_recovered_is_a_violation():
     (violation,) = bounded_recovery(killed(None).rec(end=60)).violations
     assert "i2 was hit by a kill at 10.000 s" in violation.sentence and "at the end" in violation.sentence

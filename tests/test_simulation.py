@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import numpy
 import pytest
 import simpy
 
@@ -55,6 +56,16 @@ def test_three_instances_share_the_sample_tasks_and_every_guarantee_that_was_tes
 def test_the_same_seed_gives_the_same_digest_and_another_seed_another(world):
     a, b, c = (world(3, seed=s, tasks=TASKS).at(8).kill("leader").run(until=20).digest for s in (1, 1, 2))
     assert a == b != c
+
+
+def test_a_seed_is_any_whole_number_and_nothing_else(world, tmp_path):
+    rec = world(0, seed=numpy.int64(3)).run(until=1)
+    rec.save(tmp_path / "rec.json")
+    assert load(tmp_path / "rec.json").seed == 3 and type(rec.seed) is int
+    for seed in (3.0, "3", None, True, numpy.array([3, 4])):
+        with pytest.raises(ConfigError, match=r"^seed is .+: allowed are whole numbers$") as caught:
+            world(0, seed=seed)
+        assert "\n" not in str(caught.value)
 
 
 def test_running_in_two_steps_tells_the_same_story_as_running_in_one(world):
@@ -210,6 +221,16 @@ def test_a_restarted_server_keeps_or_loses_its_data_and_the_recording_says_so(wo
     sim.at(5).restart_server(keep=False)
     rec = sim.run(until=15)
     assert "threw the data away" in rec.history_reset and len(rec.executions)
+
+
+def test_one_server_of_several_is_restarted_by_its_name(world):
+    sim = world(0, servers=3)
+    sim.kill("server2").at(2).restart_server("server2", keep=False)
+    told = sim.run(until=3).fault_log
+    assert [(f["kind"], f["target"]) for f in told] == [("kill", "server2"), ("restart_server", "server2")]
+    assert sim.planned == [
+        {"t": 2.0, "kind": "restart_server", "target": "server2", "keep": False, "down": 0.0}
+    ]
 
 
 def test_a_failover_to_a_lagging_replica_is_told_with_what_it_lost(world):

@@ -147,7 +147,7 @@ class Candidates:
             minds.append(_Mind(machine))
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._schedule(machine, told, minds[-1]))
-                both.create_task(self._stand(machine, told, minds[-1]))
+                both.create_task(self.stand(machine, told, minds[-1]))
 
         rec = Exhibit("election", "", "", "", "one-leader-per-epoch", program, faults).run(
             seed=7, until=until
@@ -164,7 +164,7 @@ class Candidates:
         )
         return Term(rec, f"{fault} for {length:g} s" if length else fault or "no fault", spans, until)
 
-    async def _stand(self, machine: Machine, told: Chronicle, mind: _Mind) -> None:
+    async def stand(self, machine: Machine, told: Chronicle, mind: _Mind) -> None:
         ms, known = round(self.lease * 1000), 0
         while True:
             sent = machine.monotonic()

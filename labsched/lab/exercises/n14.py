@@ -11,7 +11,7 @@ from labsched.worlds.simulated.simulation import Simulation
 
 from ..figures import Picture
 from ..pictures.spacetime import spacetime
-from ..zoo.stage import Chronicle, _recording
+from ..zoo.stage import Chronicle, recording_of
 from .answers import rebuilt
 from .grading import Grader, Verdict
 from .n14_designs import DESIGNS, LOCK
@@ -125,7 +125,7 @@ def _minority(trial: Trial, answer: Acquire) -> None:
     for name in ("server3", "server4", "server5"):
         trial.sim.at(0.5).kill(name)
     for name in ("server3", "server4"):
-        trial.sim.at(1.9)._do("restart_server", name, keep=True, down=0.0)
+        trial.sim.at(1.9).restart_server(name)
     trial.client("a", answer, 1)
     trial.client("b", answer, 2)
 
@@ -220,7 +220,7 @@ def _tried(answer: Acquire, about: str, scene: Any, demand: Any, seed: int) -> V
 
 def _picture(sim: Simulation) -> Picture | None:
     """The messages between clients and servers; None when nobody sent any."""
-    rec = _recording(sim, Chronicle(sim), 0)
+    rec = recording_of(sim, Chronicle(sim))
     return spacetime(rec, 0.9, 2.6) if rec.message_log else None
 
 

@@ -43,7 +43,7 @@ async def one_node(machine: Machine) -> int | None:
 async def five_nodes(machine: Machine) -> int | None:
     """Redlock: more than half of five servers, in less than its time. There is no token."""
     began = machine.monotonic()
-    got = await asyncio.gather(*(_ask(redis, machine.name) for redis in machine.servers[:5]))
+    got = await asyncio.gather(*(ask(redis, machine.name) for redis in machine.servers[:5]))
     if sum(got) >= 3 and machine.monotonic() - began < TTL:
         return 1
     await free(machine)
@@ -66,7 +66,7 @@ async def _scripted(machine: Machine, script: str) -> int | None:
     return int(token) or None
 
 
-async def _ask(redis: Any, name: str) -> bool:
+async def ask(redis: Any, name: str) -> bool:
     try:
         async with asyncio.timeout(PATIENCE):
             return bool(await redis.set(LOCK, name, nx=True, px=round(TTL * 1000)))

@@ -20,7 +20,7 @@ from labsched.worlds.simulated.guest import Machine
 from labsched.worlds.simulated.network import Uniform
 from labsched.worlds.simulated.simulation import Simulation
 
-from ..zoo.stage import Chronicle, _recording
+from ..zoo.stage import Chronicle, recording_of
 from .n14_designs import DESIGNS, FENCED, LOCK, TTL, Design, free
 
 STORE = 5  # its place among the servers
@@ -40,7 +40,7 @@ def _failover(sim: Simulation) -> None:
 
 
 def _restart(sim: Simulation) -> None:
-    sim.at(1.3)._do("restart_server", "server1", keep=False, down=0.0)
+    sim.at(1.3).restart_server("server1", keep=False)
 
 
 def _behind(sim: Simulation) -> None:
@@ -53,13 +53,13 @@ def _jump(sim: Simulation) -> None:
 
 def _jump_of_one_in_three(sim: Simulation) -> None:
     for name in ("server4", "server5"):
-        sim.at(0.9).kill(name).at(1.2)._do("restart_server", name, keep=True, down=0.0)
+        sim.at(0.9).kill(name).at(1.2).restart_server(name)
     sim.at(1.3).skew("server1", 60)
 
 
 def _rack(sim: Simulation) -> None:
     for name in ("server1", "server2", "server3"):
-        sim.at(1.3)._do("restart_server", name, keep=False, down=0.0)
+        sim.at(1.3).restart_server(name, keep=False)
 
 
 FAULTS: dict[str, Callable[[Simulation], None]] = {
@@ -119,7 +119,7 @@ def story(design: str, fault: str = "", seed: int = 1) -> Outcome:
         sim.loop.run(until=20)
         # No schedule owes anything here, and what runs is a report.
         told.events = [_renamed(e) for e in told.events if e.kind != "TASK_DEFINED"]
-        found.recording = _recording(sim, told, seed)
+        found.recording = recording_of(sim, told)
     return found
 
 

@@ -41,8 +41,8 @@ def _runs() -> tuple[tuple[str, Recording], ...]:
     return tuple(made)
 
 
-def _measured(rec: Recording) -> float | None:
-    """The reference."""
+def measured(rec: Recording) -> float | None:
+    """The reference for `takeover`."""
     for kill in rec.faults[rec.faults.kind == "kill"].itertuples():
         before = rec.leaders[rec.leaders.elected < kill.t]
         after = rec.leaders[rec.leaders.elected > kill.t]
@@ -55,7 +55,7 @@ def takeover(answer: Any) -> Verdict:
     """`takeover(rec)`: seconds from the kill of the leader to the next election; None when there is no such thing."""
     function = rebuilt(answer)
     for about, rec in _runs():
-        said, true = function(rec), _measured(rec)
+        said, true = function(rec), measured(rec)
         if said is not None and (isinstance(said, bool) or not hasattr(said, "__float__")):
             return Verdict(False, f"{about}: yours returns {said!r}, neither seconds nor None")
         if (said is None) != (true is None) or (said is not None and abs(float(said) - (true or 0)) > 0.02):
@@ -94,7 +94,7 @@ def _longest(number: int) -> float:
         at = settings.leader_lease + n * settings.leader_retry / KILLS
         with Simulation(3, seed=n, settings=settings, messages=False) as sim:
             rec = sim.at(at).kill("leader").run(until=at + 2 * settings.leader_lease)
-        found = max(found, _measured(rec) or float("inf"))
+        found = max(found, measured(rec) or float("inf"))
     return found
 
 

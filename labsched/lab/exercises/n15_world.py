@@ -25,20 +25,20 @@ def simulated(seed: int) -> Recording:
     """The incident on virtual time; the seed decides when, within two seconds, the leader is killed."""
     with Simulation(3, seed=seed, tasks=TASKS, settings=SETTINGS, messages=False) as sim:
         sim.run(until=2)
-        sim.call(_ask)
+        sim.call(ask)
         sim.run(until=3.2 + seed * 0.618 % 1.5)
         sim.kill("leader")
         return sim.run(until=sim.time + 8)
 
 
-async def _ask(app: Any) -> None:
+async def ask(app: Any) -> None:
     await app.trigger_many("data-backup", [{"duration": LONG}] * BACKUPS)
 
 
 async def real(cluster: ProcessCluster) -> str:
     """The incident on a running cluster; returns who was killed. The work is taken up again when this is over."""
     app = cluster.app
-    await _ask(app)
+    await ask(app)
     while True:
         members = await app.instances()
         if all(member.running for member in members) and any(member.leader for member in members):

@@ -75,10 +75,10 @@ class Report:
             if kill:
                 sim.at(kill).kill("a")
 
-        story = Exhibit("report", "", "", "", "no-stale-write", self._program, faults)
+        story = Exhibit("report", "", "", "", "no-stale-write", self.program, faults)
         return story.run(seed=5, until=until)
 
-    async def _program(self, machine: Machine, told: Chronicle) -> None:
+    async def program(self, machine: Machine, told: Chronicle) -> None:
         await machine.sleep(1.0 if machine.name == "a" else 1.5)
         token = await self._take(machine, told)
         if token is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from labsched.schedule import manual
 from labsched.worlds.simulated.guest import Machine
 
 from .stage import Chronicle, Exhibit
@@ -22,7 +23,7 @@ async def program(machine: Machine, told: Chronicle) -> None:
     if machine.name == "a":
         await redis.lpush(QUEUE, JOB)
     while True:
-        await _restore(machine)
+        await _restore(machine, told)
         job = await redis.rpop(QUEUE)
         if job is None:
             await machine.sleep(1.0)
@@ -36,12 +37,13 @@ async def program(machine: Machine, told: Chronicle) -> None:
         await redis.zrem(UNACKED, job)
 
 
-async def _restore(machine: Machine) -> None:
+async def _restore(machine: Machine, told: Chronicle) -> None:
     """What has been out for too long goes back into the queue; that it is being worked on, nobody knows."""
     redis: Any = machine.redis
     for job in await redis.zrangebyscore(UNACKED, 0, machine.now() - VISIBILITY):
         await redis.zrem(UNACKED, job)
         await redis.lpush(QUEUE, job)
+        told.given_up(JOB)
 
 
 async def report(ctx: Any) -> None:
@@ -58,4 +60,5 @@ CELERY_6236 = Exhibit(
     program=program,
     faults=lambda sim: sim.at(17).pause("a").at(24).resume("a").at(29).pause("b").at(36).resume("b"),
     body=report,
+    schedule=manual(),
 )

@@ -14,7 +14,7 @@ import msgspec
 
 from labsched.app import Scheduler
 from labsched.model import Event, Kind, Task
-from labsched.schedule import every
+from labsched.schedule import Schedule, every
 from labsched.worlds.recording import Recording
 from labsched.worlds.simulated.clocks import EPOCH
 from labsched.worlds.simulated.guest import Machine
@@ -22,6 +22,7 @@ from labsched.worlds.simulated.simulation import Simulation, versions
 
 PERIOD = 1.0  # seconds between two slots of the exhibits' task
 TASK = "tick"
+DUE: Schedule = every(PERIOD)
 UNTIL = 60.0
 
 Faults = Callable[[Simulation], object]
@@ -30,11 +31,11 @@ Faults = Callable[[Simulation], object]
 class Chronicle:
     """Events as the foreign code tells them, at the moment at which it does what it tells. Tokens count from 1."""
 
-    def __init__(self, sim: Simulation) -> None:
+    def __init__(self, sim: Simulation, schedule: Schedule = DUE) -> None:
         self._sim = sim
         self.events: list[Event] = []
         self._token = 0
-        task = Task(name=TASK, schedule=every(PERIOD), handler=TASK)
+        task = Task(name=TASK, schedule=schedule, handler=TASK)
         self.tell("TASK_DEFINED", task=TASK, version=1, status="ACTIVE", since=round(EPOCH * 1000),
                   definition=msgspec.json.decode(msgspec.json.encode(task)))  # fmt: skip
 
@@ -83,6 +84,13 @@ class Chronicle:
                   late_ms=0)  # fmt: skip
         return token
 
+    def given_up(self, execution: str) -> None:
+        """Its newest attempt counts no longer, whether or not somebody still works on it: another may begin."""
+        last = next(e for e in reversed(self.events) if e.execution == execution and e.kind == Kind.RUNNING)
+        self.tell("LOST", task=TASK, execution=execution, attempt=last.attempt, token=last.token,
+                  instance=last.instance, reason="lease", losses=1)  # fmt: skip
+        self.tell("READY", task=TASK, execution=execution, slot=None, source="lost")
+
     def wrote(self, execution: str, token: int, by: str, key: str) -> None:
         """A write reached the store."""
         self.tell("FENCE_WRITTEN", task=TASK, execution=execution, token=token, instance=by, key=key)
@@ -107,16 +115,17 @@ class Exhibit:
     program: Program
     faults: Faults
     body: Callable[..., Any] | None = None  # what labsched runs under the same fault; a quick task by default
+    schedule: Schedule = DUE  # manual() where the foreign code does not schedule and so owes no slot
 
     def run(self, seed: int = 1, until: float = UNTIL) -> Recording:
         """The foreign code on two machines, a and b, under its fault."""
         with Simulation(0, seed=seed) as sim:
-            told = Chronicle(sim)
+            told = Chronicle(sim, self.schedule)
             for name in ("a", "b"):
                 sim.guest(name, lambda machine: self._play(machine, told))
             self.faults(sim)
             sim.loop.run(until=until)
-            return _recording(sim, told, seed)
+            return recording_of(sim, told)
 
     async def _play(self, machine: Machine, told: Chronicle) -> None:
         if machine.name == "b":
@@ -137,7 +146,8 @@ async def _quick(ctx: Any) -> None:
     await ctx.work(0.05)
 
 
-def _recording(sim: Simulation, told: Chronicle, seed: int) -> Recording:
+def recording_of(sim: Simulation, told: Chronicle) -> Recording:
+    """What was told, and what the world did and carried meanwhile."""
     at = round(EPOCH * 1000)
     # What a failover lost is no excuse here: the foreign code promises what it promises without knowing of it.
     faults = [{name: value for name, value in fault.items() if name != "lost"} for fault in sim.faults]
@@ -145,7 +155,7 @@ def _recording(sim: Simulation, told: Chronicle, seed: int) -> Recording:
         "executions": {}, "tasks": {}, "locks": {}, "leader": None, "instances": {}, "at": at, "last_event": "0-0",
     }  # fmt: skip
     return Recording(
-        world="simulated", namespace="zoo", started=EPOCH, ended=EPOCH + sim.time, seed=seed, versions=versions(),
+        world="simulated", namespace="zoo", started=EPOCH, ended=EPOCH + sim.time, seed=sim.seed, versions=versions(),
         snapshot=nothing, history=told.events, fault_log=faults,
         message_log=sim.network.messages(),
     )  # fmt: skip

@@ -60,7 +60,10 @@ def _judge(find: Finder, rec: Recording, silence: Silence, held: list[Try]) -> i
     if window is None:
         return 0
     begin, deadline = window
-    owed = [t for t in held if t.ended is None or t.ended > begin or silence.at_once]
+    # What began after the deadline is not what was held in the silence: whoever began it was back.
+    owed = [
+        t for t in held if t.started <= deadline and (t.ended is None or t.ended > begin or silence.at_once)
+    ]
     healthy = f", the cluster was healthy from {facts.clock(begin)} on" if begin > since else ""
     for tried in owed:
         if tried.ended is None or tried.ended > deadline:

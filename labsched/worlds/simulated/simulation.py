@@ -4,6 +4,7 @@ recording as on real processes; the same seed gives the same run for ever.
 
 from __future__ import annotations
 
+import operator
 import platform
 import reprlib
 from collections import deque
@@ -79,10 +80,10 @@ class Simulation(Verbs):
         settings = settings or (Settings() if app is None else app.settings)
         self.settings = settings.replace(namespace=namespace) if namespace else settings
         self.names = () if instances == 0 and names is None else names_of(instances, names)
-        self.seed, self.service = seed, service
+        self.seed, self.service = seed_of(seed), service
         self.tasks, self.handlers = tasks, handlers_of(tasks, app, self.settings)
         self.loop = SimLoop()
-        self.network = Network(self.loop, seed, network or DEFAULT, record=messages)
+        self.network = Network(self.loop, self.seed, network or DEFAULT, record=messages)
         self.network.names = {script(name, True)[1].encode(): name for name in script_names()}
         self.servers = [SimServer(self.network, name, service=service) for name in _server_names(servers)]
         self._scratch = MemoryScratch(SimClock(self.loop))
@@ -100,7 +101,7 @@ class Simulation(Verbs):
         self._client: Scheduler | None = None
         outside = Node(self.loop, OBSERVER, order=-2)
         self._direct = DirectRedis(self.servers[0], outside)
-        self._observer = observer(self._direct, outside, self.namespace, seed)
+        self._observer = observer(self._direct, outside, self.namespace, self.seed)
         self.loop.run(self._observer.__aenter__())
         self._snapshot = self._look()
         for name in self.names:
@@ -382,6 +383,16 @@ class Simulation(Verbs):
         self.loop.close()
         for life in self._all_lives:
             life.bury()
+
+
+def seed_of(given: Any) -> int:
+    """A whole number of any type, numpy's too, as an int: a file can hold nothing else. ConfigError for others."""
+    try:
+        if not isinstance(given, bool):
+            return operator.index(given)
+    except TypeError:
+        pass
+    raise ConfigError(f"seed is {reprlib.repr(given)}: allowed are whole numbers")
 
 
 def versions() -> dict[str, str]:

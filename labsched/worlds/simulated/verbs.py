@@ -83,9 +83,9 @@ class Verbs:
 
     # --- the server
 
-    def restart_server(self, *, keep: bool = True, down: float | str = 0.0) -> Self:
+    def restart_server(self, name: str = "server", *, keep: bool = True, down: float | str = 0.0) -> Self:
         """Stop it, and start it `down` seconds later; with `keep=False` it has lost its data."""
-        return self._do("restart_server", "server", keep=keep, down=seconds(down, "down"))
+        return self._do("restart_server", name, keep=keep, down=seconds(down, "down"))
 
     def failover(
         self, lag: float | str = 0.0, *, offset: float | None = None, down: float | str = 0.0
