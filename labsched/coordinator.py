@@ -31,6 +31,7 @@ KNOWN = 10_000  # definitions kept decoded
 FORESEE = 0.005  # seconds to the next slot from which there is time to prepare it
 HARD_ENDS = 5  # `sweep_every`s after which a hard end that was not known yet is looked for
 TRIM_EVERY = 60.0  # seconds between two rounds of retention
+SHORTEST = 1e-6  # seconds of sleep: what is left after rounding may be less than the clock can tell apart, for ever
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Coordinator:
         if seconds <= 0:
             return
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(seconds, SHORTEST)):
                 await self._wake.wait()
         except TimeoutError:
             pass

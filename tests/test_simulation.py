@@ -12,6 +12,7 @@ import simpy
 from labsched import Scheduler, Settings, every, manual
 from labsched.errors import ConfigError, LabschedError
 from labsched.worlds import load
+from labsched.worlds.simulated.clocks import EPOCH
 from labsched.worlds.simulated.simulation import Simulation
 
 TASKS = "data/tasks.yml"
@@ -192,6 +193,34 @@ def test_a_wrong_wall_clock_changes_no_slot_and_no_state(world):
         return list(zip(rec.executions.execution, rec.executions.state, strict=True))
 
     assert outcome(True) == outcome(False)
+
+
+async def half(ctx):
+    await ctx.work(0.5)
+
+
+async def confused(ctx):
+    raise ValueError(f"what is {object()}?")
+
+
+def test_the_digest_does_not_depend_on_where_an_object_lay_that_an_error_names(world):
+    def run():
+        app = Scheduler("fake")
+        app.add("confused", every("1s"), confused)
+        return world(1, seed=1, app=app).run(until=5)
+
+    first = run()
+    keep = [object() for _ in range(10_000)]  # what is made now lies elsewhere
+    second = run()
+    errors = [{e.data["error"] for e in rec.history if "error" in (e.data or {})} for rec in (first, second)]
+    assert keep and errors[0] != errors[1] and first.digest == second.digest
+
+
+def test_a_sleep_of_less_than_the_clock_can_tell_apart_ends(world):
+    app = Scheduler("fake")
+    app.add("half", every("1s"), half)
+    sim = world(3, seed=1, app=app)
+    assert sim.at(5).skew("i1", 0, drift=-0.5).run(until=60).history[-1].at > EPOCH + 59
 
 
 def test_a_drifting_instance_still_hears_in_time_that_its_lease_is_lost(world):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
+from outside import ended
 
+import labsched
 from labsched.errors import ConfigError
 from labsched.worlds import Simulation, load, sweep
 from labsched.worlds.outcomes import SeedOutcome
@@ -102,6 +108,35 @@ def test_ctrl_c_leaves_no_process_behind():
     before = set(multiprocessing.active_children())
     assert 1 <= len(sweep(calm, 50, jobs=2, progress=stop)) < 50
     assert set(multiprocessing.active_children()) == before
+
+
+FOREVER = """
+import os, time
+from pathlib import Path
+from labsched.worlds import sweep
+
+def told(seed):
+    Path(f"pid-{os.getpid()}").touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    sweep(told, 4, jobs=2)
+"""
+
+
+def test_processes_of_a_sweep_end_when_the_one_that_called_is_killed(tmp_path):
+    (tmp_path / "forever.py").write_text(FOREVER)
+    where = {**os.environ, "PYTHONPATH": str(Path(labsched.__file__).parent.parent)}
+    caller = subprocess.Popen([sys.executable, "forever.py"], cwd=tmp_path, env=where)
+    try:
+        until = time.monotonic() + 60
+        while len(pids := [int(f.name[4:]) for f in tmp_path.glob("pid-*")]) < 2:
+            assert time.monotonic() < until and caller.poll() is None
+            time.sleep(0.02)
+    finally:
+        caller.kill()
+        caller.wait()
+    assert all(ended(pid) for pid in pids)
 
 
 class Counting(Executor):

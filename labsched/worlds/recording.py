@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ FORMAT_VERSION = 1
 
 # Facts of the machine, not of the run; payloads belong to users.
 _NOT_IN_DIGEST = frozenset({"pid", "hostname", "payload"})
+_ADDRESS = re.compile(rb" at 0x[0-9a-f]+")  # in the text of an error that names an object
 
 
 # Names of views are taken by the frames.
@@ -114,7 +116,7 @@ class Recording(msgspec.Struct, kw_only=True, dict=True, rename=_IN_THE_FILE):
                 ranks.get(e.token),
                 ranks.get(e.epoch),
             )
-            yield msgspec.json.encode((line, _semantic(e.data)), order="sorted")
+            yield _ADDRESS.sub(b"", msgspec.json.encode((line, _semantic(e.data)), order="sorted"))
 
     @cached_property
     def history_reset(self) -> str:

@@ -13,7 +13,9 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -164,7 +166,7 @@ class _Crew:
         if self._given is None and self._jobs > 1:
             # Spawned: a fork would copy the threads and locks of a notebook's kernel in whatever state they are.
             context = multiprocessing.get_context("spawn")
-            self._own = ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_leave_ctrl_c_alone)
+            self._own = ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_as_worker)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -198,8 +200,14 @@ def _processors() -> int:
         return os.cpu_count() or 1
 
 
-def _leave_ctrl_c_alone() -> None:
-    """A terminal sends it to all processes; only the one that was called decides what becomes of it."""
-    import signal
-
+def _as_worker() -> None:
+    """Of SIGINT a terminal tells all processes, and only the one that was called decides what becomes of it. When
+    that one is gone nobody else would end this one: it waits for work on a pipe that it holds open itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
