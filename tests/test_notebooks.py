@@ -1,5 +1,6 @@
 """Every notebook runs and prints what it says it prints, with its exercises solved too, and follows the rules."""
 
+import ast
 import os
 import re
 import subprocess
@@ -73,6 +74,14 @@ def test_a_cell_whose_output_is_not_compared_asserts_what_matters_or_only_looks(
         changes = re.search(r"\.(kill|pause|partition|restart|trigger\w*|wait)\(", cell.source)
         if rerun.is_volatile(cell) and changes:
             assert "assert " in cell.source, cell.id
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS)
+def test_a_notebook_uses_no_private_name_of_labsched(path):
+    for cell in course.code_cells(nbformat.read(path, as_version=4)):
+        for node in ast.walk(ast.parse(cell.source)):
+            name = getattr(node, "attr", "") if isinstance(node, ast.Attribute) else getattr(node, "name", "")
+            assert not re.match(r"_[a-z]", name or ""), (cell.id, name)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS)

@@ -287,6 +287,39 @@ def test_lost_replies_double_nothing(world):
     assert rec.check().ok and len(rec.executions) == 29 + 5 + 2
 
 
+@pytest.mark.parametrize("stopped_by", ["timeout", "cancel", "drain"])
+@pytest.mark.parametrize(
+    ("then", "outcomes"),
+    [
+        ("return", {"timeout": "SUCCEEDED", "cancel": "SUCCEEDED", "drain": "SUCCEEDED"}),
+        ("return late", {"timeout": "TIMED_OUT", "cancel": "CANCELLED", "drain": "RETURNED"}),
+        ("raise", {"timeout": "TIMED_OUT", "cancel": "CANCELLED", "drain": "RETURNED"}),
+    ],
+)
+def test_a_coroutine_that_catches_its_cancellation_and_returns_in_time_has_succeeded(
+    world, stopped_by, then, outcomes
+):
+    async def stubborn(ctx):
+        try:
+            await ctx.work(60)
+        except asyncio.CancelledError:
+            await ctx.work(0.3 if then == "return" else 0.7 if then == "return late" else 0)
+            if then == "raise":
+                raise ValueError("while tidying up") from None
+            return "half"
+
+    limits = {"timeout": 5} if stopped_by == "timeout" else {}
+    app = one_task(manual(), stubborn, **limits)
+    sim = world(2, seed=1, app=app, settings=Settings(drain_timeout=1, cancel_grace=0.5))
+    sim.at(1).call(lambda app: app.trigger("t", _key="x"))
+    if stopped_by == "cancel":
+        sim.at(3).call(lambda app: app.cancel("t~x"))
+    rec = sim.run(until=3)
+    if stopped_by == "drain":
+        sim.terminate(rec.attempts.instance[0])
+    assert sim.run(until=12).attempts.outcome[0] == outcomes[stopped_by]
+
+
 def test_a_hogged_loop_is_told_by_the_alarm(world):
     async def greedy(ctx):
         await ctx.hog(6)
