@@ -11,8 +11,10 @@ import simpy
 
 from labsched import Scheduler, Settings, every, manual
 from labsched.errors import ConfigError, LabschedError
-from labsched.worlds import load
+from labsched.worlds import load, shrink
+from labsched.worlds.replay import twice
 from labsched.worlds.simulated.clocks import EPOCH
+from labsched.worlds.simulated.network import Uniform
 from labsched.worlds.simulated.simulation import Simulation
 
 TASKS = "data/tasks.yml"
@@ -193,6 +195,59 @@ def test_a_wrong_wall_clock_changes_no_slot_and_no_state(world):
         return list(zip(rec.executions.execution, rec.executions.state, strict=True))
 
     assert outcome(True) == outcome(False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda sim: sim.restart("server"), "server is a server, and restart is done to an instance"),
+        (lambda sim: sim.at(3).hog("server", 1), "server is a server, and hog is done to an instance"),
+        (lambda sim: sim.at(3).restart_server("i1"), "i1 is an instance, and restart_server is done to a server"),
+        (lambda sim: sim.at(3).lossy("i1", 7), "probability is 7: allowed are numbers from 0 to 1"),
+        (lambda sim: sim.at(3).lose("i1", count=-1), "count is -1: allowed are whole numbers from 0"),
+        (lambda sim: sim.at(3).slow("i1", factor=-1), "factor is -1: allowed are numbers from 0"),
+        (lambda sim: sim.at(3).skew("i1", drift=-2), "drift is -2: a clock that loses a second or more"),
+        (lambda sim: sim.skew("i1", float("inf")), "offset is inf: allowed are finite numbers"),
+        (lambda sim: sim.skew("i1", "5s"), "offset is '5s': allowed are finite numbers"),
+        (lambda sim: sim.at("soon"), "at 'soon' is refused"),
+        (lambda sim: sim.run(until="later"), "until 'later' is refused"),
+        (lambda sim: setattr(sim, "pace", "x"), "pace is 'x': allowed are finite numbers"),
+        (lambda sim: sim.call(lambda app: 3), "call.. takes a coroutine function"),
+        (lambda sim: Simulation("3"), "instances is '3': allowed are 1 to 100"),
+        (lambda sim: Simulation(settings={"pool_size": 3}), "settings is {'pool_size': 3}: it takes a Settings"),
+        (lambda sim: Simulation(app=3), "app is 3: it takes a Scheduler"),
+        (lambda sim: Simulation(network=Uniform(0.2, 0.1)), "uniform from 0.2 to 0.1: allowed is 0 <= low <= high"),
+        (lambda sim: shrink("run.json"), "shrink takes a recording and got 'run.json': load"),
+        (lambda sim: twice(lambda seed: 3, 1), "the scenario returned int, not a Recording"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_at_once_in_one_line_and_leaves_no_fault(world, wrong, said):
+    sim = world(1, tasks=TASKS)
+    with pytest.raises(ConfigError, match=said) as refused:
+        wrong(sim)
+    assert "\n" not in str(refused.value) and sim.faults == [] and sim.planned == []
+    assert sim.run(until=1).check().ok
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda sim: sim.run(until=5),
+        lambda sim: sim.recording(),
+        lambda sim: sim.kill("i1"),
+        lambda sim: sim.call(lambda app: app.instances()),
+    ],
+)
+def test_a_closed_world_says_so(world, late):
+    sim = world(1, tasks=TASKS)
+    sim.close()
+    with pytest.raises(ConfigError, match="this simulation is closed"):
+        late(sim)
+
+
+def test_times_may_be_text_as_everywhere(world):
+    rec = world(2, tasks=TASKS).at("2s").kill("i1").run(until="3s")
+    assert rec.ended - rec.started == 3 and rec.fault_log[0]["t"] == 2
 
 
 async def half(ctx):

@@ -178,7 +178,7 @@ def _beside(call: Callable[[], Any], interrupt: Callable[[], None]) -> Any:
 
 
 def _check(clients: int, expire: float) -> None:
-    if not 1 <= clients < len(NAMES):
+    if isinstance(clients, bool) or not isinstance(clients, int) or not 1 <= clients < len(NAMES):
         raise ConfigError(f"clients is {clients!r}: allowed are 1 to {len(NAMES) - 1}")
     if not expire > 0:
         raise ConfigError(f"expire is {expire!r}: seconds, above 0")

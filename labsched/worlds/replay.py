@@ -72,4 +72,6 @@ def twice(scenario: Callable[[int], Recording], seed: int) -> tuple[Recording, D
     """Run a seed twice in this process: the first recording, and where the second one differs, which is a defect of
     the simulated world or draws of luck that a body took from elsewhere."""
     first, second = scenario(seed), scenario(seed)
+    if not isinstance(first, Recording):
+        raise ConfigError(f"the scenario returned {type(first).__name__}, not a Recording")
     return first, difference(first, second)

@@ -158,7 +158,11 @@ def read(path: str | os.PathLike[str]) -> Scenario:
             found = msgspec.convert({**tree, "path": str(path)}, Scenario)
         except msgspec.ValidationError as error:
             raise ConfigError(_said(str(error))) from None
-        found.lasts  # noqa: B018 - refused here when it is no duration
+        lasts = found.lasts
+        for number, fault in enumerate(found.faults):
+            with _At(f"faults[{number}]"):
+                if _moment(fault.at, random.Random(0)) > lasts:
+                    raise ConfigError(f"at is {fault.at!r}: the run ends at {lasts:g} s")
     found.world(0).close()
     return found
 

@@ -62,6 +62,8 @@ def shrink(
     the world (calls, SimPy processes), as for `rebuild`. ConfigError when `rec` violates nothing, or when running it
     again does not: then the code, or something outside of the recording, is not what it was.
     """
+    if not isinstance(rec, Recording):
+        raise ConfigError(f"shrink takes a recording and got {rec!r}: load(path) reads one")
     violated = [result.id for result in rec.check() if not result.ok]
     guarantee = guarantee or next(iter(violated), None)
     if guarantee is None or guarantee not in violated:

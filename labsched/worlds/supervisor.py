@@ -129,8 +129,10 @@ class Supervisor:
 def names_of(instances: int, names: Sequence[str] | None) -> tuple[str, ...]:
     """The names given, else i1, i2, …. ConfigError for what cannot name an instance."""
     if names is None:
-        if not 1 <= instances <= 100:
-            raise ConfigError(f"instances is {instances!r}: allowed are 1 to 100")
+        if isinstance(instances, bool) or not isinstance(instances, int) or not 1 <= instances <= 100:
+            raise ConfigError(
+                f"instances is {instances!r}: allowed are 1 to 100; names=[...] takes any number"
+            )
         return tuple(f"i{n + 1}" for n in range(instances))
     for name in names:
         # They become file names, and two of the words have a meaning of their own.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .simulation import Simulation
 
 Deed = Callable[..., dict[str, Any] | None]
+ONLY_INSTANCES = frozenset({"restart", "drain", "hog"})
+ONLY_SERVERS = frozenset({"restart_server", "failover", "out_of_memory", "read_only"})
 
 
 def kill(sim: Simulation, name: str) -> None:
@@ -124,6 +126,17 @@ DEEDS: dict[str, Deed] = {
         out_of_memory, read_only,
     )
 }  # fmt: skip
+
+
+def refuse_unfit(sim: Simulation, kind: str, target: str) -> None:
+    """ConfigError when that can never be done to a target of that name, whatever becomes of it."""
+    if target in ("leader", "all") and kind not in ONLY_SERVERS:
+        return
+    server = target == "server" or sim.server_named(sim.known(target)) is not None
+    if server and kind in ONLY_INSTANCES:
+        raise ConfigError(f"{target} is a server, and {kind} is done to an instance")
+    if not server and kind in ONLY_SERVERS:
+        raise ConfigError(f"{target} is an instance, and {kind} is done to a server")
 
 
 def _alive(sim: Simulation, name: str) -> Life | Guest:

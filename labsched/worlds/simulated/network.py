@@ -48,6 +48,10 @@ class Uniform:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.high:
+            raise ConfigError(f"uniform from {self.low!r} to {self.high!r}: allowed is 0 <= low <= high")
+
     def draw(self, rng: random.Random) -> float:
         return self.low + (self.high - self.low) * rng.random()
 

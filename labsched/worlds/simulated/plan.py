@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from labsched.app import Scheduler
+from labsched.durations import seconds
 from labsched.errors import ConfigError
 
+from .deeds import refuse_unfit
 from .verbs import Verbs
 
 if TYPE_CHECKING:
@@ -22,16 +24,16 @@ class Plan(Verbs):
     and its entry in `sim.planned` says why under "missed".
     """
 
-    def __init__(self, sim: Simulation, t: float) -> None:
-        if not t >= sim.time:
+    def __init__(self, sim: Simulation, t: float | str) -> None:
+        self._sim, self._t = sim, seconds(t, "at")
+        if self._t < sim.time:
             raise ConfigError(f"at({t!r}) lies in the past: it is {sim.time:g} s")
-        self._sim, self._t = sim, float(t)
 
-    def at(self, t: float) -> Plan:
-        """The same for another time (absolute seconds)."""
+    def at(self, t: float | str) -> Plan:
+        """The same for another time (absolute)."""
         return Plan(self._sim, t)
 
-    def run(self, until: float | None = None) -> Recording:
+    def run(self, until: float | str | None = None) -> Recording:
         """`Simulation.run`, so that a whole run is one line."""
         return self._sim.run(until)
 
@@ -41,8 +43,7 @@ class Plan(Verbs):
         return self
 
     def _do(self, kind: str, target: str, **args: Any) -> Self:
-        if target not in ("leader", "all", "server"):
-            self._sim.known(target)
+        refuse_unfit(self._sim, kind, target)
         step: dict[str, Any] = {"t": self._t, "kind": kind, "target": target, **args}
         self._sim.planned.append(step)
         self._later(lambda: self._perform(step, kind, target, args))

@@ -4,6 +4,7 @@ recording as on real processes; the same seed gives the same run for ever.
 
 from __future__ import annotations
 
+import inspect
 import operator
 import platform
 import reprlib
@@ -21,6 +22,7 @@ import simpy
 import labsched
 from labsched.app import Scheduler
 from labsched.config import Settings
+from labsched.durations import seconds
 from labsched.errors import ConfigError
 from labsched.runners import Registered
 from labsched.samples import HANDLERS
@@ -31,7 +33,7 @@ from ..checks.nouns import id_key
 from ..recording import Recording
 from ..supervisor import names_of
 from .clocks import EPOCH, SimClock, sim_host
-from .deeds import DEEDS
+from .deeds import DEEDS, refuse_unfit
 from .fakeserver import SimServer
 from .guest import Guest, Program
 from .life import Life
@@ -42,7 +44,7 @@ from .node import Node
 from .observer import DirectRedis, at_once, observer
 from .plan import Plan
 from .sayings import Sayings
-from .verbs import Verbs
+from .verbs import Verbs, number
 
 T = TypeVar("T")
 
@@ -77,6 +79,8 @@ class Simulation(Verbs):
         namespace: str | None = None,
         messages: bool = True,
     ) -> None:
+        _expect("app", app, Scheduler)
+        _expect("settings", settings, Settings)
         settings = settings or (Settings() if app is None else app.settings)
         self.settings = settings.replace(namespace=namespace) if namespace else settings
         self.names = () if instances == 0 and names is None else names_of(instances, names)
@@ -169,8 +173,8 @@ class Simulation(Verbs):
 
     # --- making things happen
 
-    def at(self, t: float) -> Plan:
-        """Verbs of what this returns happen at `t` (absolute)."""
+    def at(self, t: float | str) -> Plan:
+        """Verbs of what this returns happen at `t` (absolute: seconds or text)."""
         return Plan(self, t)
 
     def process(self, generator: Generator[Any, Any, Any]) -> simpy.Process:
@@ -184,6 +188,7 @@ class Simulation(Verbs):
 
     def call(self, use: Callable[[Scheduler], Awaitable[T]]) -> T:
         """`await use(app)` in the world, with an `app` on a machine of its own: time goes on until it is done."""
+        self._open()
         self._unrecorded.add("call")
         return self.loop.run(self._client_node.create_task(self._use(use)))  # type: ignore[return-value]
 
@@ -196,7 +201,10 @@ class Simulation(Verbs):
         if self._client is None:
             self._client = self.client(self._client_node)
         async with self._client as app:
-            return await use(app)
+            asked = use(app)
+            if not inspect.isawaitable(asked):
+                raise ConfigError(f"call() takes a coroutine function, and {use!r} returned {asked!r}")
+            return await asked
 
     def client(self, node: Node) -> Scheduler:
         """A handle on the cluster for code on `node`; open it with `async with`."""
@@ -246,6 +254,8 @@ class Simulation(Verbs):
 
     def perform(self, kind: str, target: str, args: dict[str, Any], by: str) -> None:
         """Do it now, and keep it as a fault of the record."""
+        self._open()
+        refuse_unfit(self, kind, target)
         if target == "leader":
             target = self.leader or ""
             if not target:
@@ -300,20 +310,21 @@ class Simulation(Verbs):
 
     @pace.setter
     def pace(self, factor: float | None) -> None:
-        self.loop.pace = factor
+        self.loop.pace = None if factor is None else number(factor, "pace")
 
-    def run(self, until: float | None = None) -> Recording:
-        """Go on until that time (absolute); everything since the start as one recording.
+    def run(self, until: float | str | None = None) -> Recording:
+        """Go on until that time (absolute: seconds or text); everything since the start as one recording.
 
         Raises an ExceptionGroup of what went wrong inside and nobody caught: a defect, not a fault.
         """
         if until is not None:
-            self.advance(until)
+            self.advance(seconds(until, "until"))
         self.check_troubles()
         return self.recording()
 
     def advance(self, until: float) -> None:
         """`run` without a recording and without looking for troubles, for whoever goes on in small steps."""
+        self._open()
         with self.sayings.heard():
             self.loop.run(until=until)
 
@@ -333,6 +344,7 @@ class Simulation(Verbs):
 
     def recording(self) -> Recording:
         """Everything so far."""
+        self._open()
         first, final = self._snapshot, self._look()
         return Recording(
             world="simulated",
@@ -378,11 +390,20 @@ class Simulation(Verbs):
             ),  # code of the user's own, which no recording can run again
         }
 
+    def _open(self) -> None:
+        if self.loop.is_closed():
+            raise ConfigError("this simulation is closed: make another one; recordings taken before stay")
+
     def close(self) -> None:
         """The end of the world: nothing of it runs any more, no `finally` either."""
         self.loop.close()
         for life in self._all_lives:
             life.bury()
+
+
+def _expect(what: str, given: object, kind: type) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise ConfigError(f"{what} is {reprlib.repr(given)}: it takes a {kind.__name__}")
 
 
 def seed_of(given: Any) -> int:

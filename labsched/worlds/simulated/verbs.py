@@ -7,18 +7,40 @@ sim.press("kill", "leader")          as soon as the running simulation gets to i
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, Self
 
 from labsched.durations import seconds
+from labsched.errors import ConfigError
 
 from ..relay import sides
 
 Direction = Literal["both", "requests", "replies"]
 
 
+def number(value: object, what: str, least: float = -math.inf, most: float = math.inf) -> float:
+    """`value` as a finite float from `least` to `most`; else ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{what} is {value!r}: allowed are finite numbers")
+    if not least <= value <= most:
+        to = f" to {most:g}" if math.isfinite(most) else ""
+        raise ConfigError(f"{what} is {value!r}: allowed are numbers from {least:g}{to}")
+    return float(value)
+
+
+def _drift(value: object) -> float:
+    drift = number(value, "drift")
+    if drift <= -1:
+        raise ConfigError(
+            f"drift is {value!r}: a clock that loses a second or more per second runs backwards"
+        )
+    return drift
+
+
 class Verbs:
     """Each verb takes the name of an instance or "leader", whoever leads then, or "server" where that makes
     sense. Durations are seconds or text ("250ms"). Each returns the object, so that calls can be chained.
+    ConfigError, at once, for what no verb can mean.
     """
 
     def _do(self, kind: str, target: str, **args: Any) -> Self:
@@ -53,7 +75,8 @@ class Verbs:
     def skew(self, name: str, offset: float = 0.0, *, drift: float | None = None) -> Self:
         """Its wall clock jumps by `offset` seconds (negative: back); with `drift` it gains so many seconds per second
         from now on. "server": the clock by which leases are judged."""
-        return self._do("skew", name, offset=float(offset), drift=drift)
+        lag = number(offset, "offset")
+        return self._do("skew", name, offset=lag, drift=None if drift is None else _drift(drift))
 
     # --- links
 
@@ -69,16 +92,20 @@ class Verbs:
     def slow(self, name: str, added: float | str = 0.0, *, factor: float = 1.0) -> Self:
         """Each message of its link takes `factor` times as long and `added` more. "server": each command takes
         `added` of its time."""
-        return self._do("slow", name, added=seconds(added, "added"), factor=factor)
+        many = number(factor, "factor", 0.0)
+        return self._do("slow", name, added=seconds(added, "added"), factor=many)
 
     def lossy(self, name: str, probability: float, direction: Direction = "both") -> Self:
         """Each message of its link is lost with that probability."""
         sides(direction)
-        return self._do("lossy", name, probability=probability, direction=direction)
+        share = number(probability, "probability", 0.0, 1.0)
+        return self._do("lossy", name, probability=share, direction=direction)
 
     def lose(self, name: str, direction: Direction = "replies", count: int = 1) -> Self:
         """The next `count` requests never arrive, or the next replies never return: nobody knows what happened."""
         sides(direction)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ConfigError(f"count is {count!r}: allowed are whole numbers from 0")
         return self._do("lose", name, direction=direction, count=count)
 
     # --- the server
@@ -92,8 +119,9 @@ class Verbs:
     ) -> Self:
         """A replica takes over that knows what the server knew `lag` ago; `offset` is by how much its clock is
         wrong."""
+        wrong = None if offset is None else number(offset, "offset")
         return self._do(
-            "failover", "server", lag=seconds(lag, "lag"), offset=offset, down=seconds(down, "down")
+            "failover", "server", lag=seconds(lag, "lag"), offset=wrong, down=seconds(down, "down")
         )
 
     def fill(self, name: str = "server") -> Self:
