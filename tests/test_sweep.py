@@ -19,7 +19,7 @@ from outside import ended
 import labsched
 from labsched.errors import ConfigError
 from labsched.worlds import Simulation, load, sweep
-from labsched.worlds.outcomes import SeedOutcome
+from labsched.worlds.outcomes import SeedOutcome, SweepResult
 from labsched.worlds.proportions import rule_of_three, wilson
 from labsched.worlds.sweeper import ELSEWHERE
 
@@ -52,7 +52,9 @@ def test_every_seed_is_judged_and_told_in_a_row():
     assert frame.digest.tolist() == [calm(seed).digest for seed in range(3)]
     assert frame.seconds.between(5.9, 6.1).all()
     assert frame["tested one-execution-per-slot"].gt(0).all()
-    assert "3 seeds, no guarantee violated: with 95 % certainty fewer than 1 of all do" in str(result)
+    assert "3 seeds, no guarantee violated: too few to say anything of all" in str(result)
+    many = SweepResult(result.outcomes * 67, 201, "", 1.0)
+    assert "201 seeds, no guarantee violated: with 95 % certainty under 1.5 % of all do" in str(many)
 
 
 def test_what_a_seed_violates_or_raises_is_its_result_and_the_others_go_on(tmp_path):

@@ -99,7 +99,8 @@ class Exploration:
         return f"<Exploration of {self.clients} clients: {self.bad} of {self.total} orders bad{worst}>"
 
     def __str__(self) -> str:
-        head = f"{self.total} orders of {self.clients} clients: {self.good} good, {self.bad} bad"
+        clients = f"{self.clients} client{'s' * (self.clients != 1)}"
+        head = f"{self.total} order{'s' * (self.total != 1)} of {clients}: {self.good} good, {self.bad} bad"
         return head if self.shortest is None else f"{head}; the shortest bad one:\n{self.shortest}"
 
 

@@ -146,10 +146,12 @@ class SweepResult(msgspec.Struct, frozen=True, dict=True):
         """The verdict, then what failed."""
         n, bad = len(self.outcomes), len(self.failures)
         raised = sum(bool(one.error) for one in self.outcomes)
+        most = rule_of_three(n)
+        sure = "too few to say anything of all" if most >= 1 else f"with 95 % certainty under {most * 100:.2g} % of all do"
         yield (
-            f"{bad} of {n} seeds failed" + (f" ({raised} raised)" if raised else "")
+            f"{bad} of {n} seed{'s' * (n != 1)} failed" + (f" ({raised} raised)" if raised else "")
             if bad
-            else f"{n} seeds, no guarantee violated: with 95 % certainty fewer than {rule_of_three(n):.2g} of all do"
+            else f"{n} seed{'s' * (n != 1)}, no guarantee violated: {sure}"
         )
         if self.stopped:
             yield f"stopped after {n} of {self.asked} seeds: {self.stopped}"

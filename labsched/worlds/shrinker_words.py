@@ -7,7 +7,7 @@ from typing import Any
 
 _PAST = {
     "kill": "killed", "restart": "restarted", "pause": "paused", "resume": "resumed", "drain": "drained",
-    "hog": "hogged", "skew": "its clock set wrong", "partition": "cut off", "heal": "healed", "slow": "slowed down",
+    "hog": "hogged", "skew": "given a wrong clock", "partition": "cut off", "heal": "healed", "slow": "slowed down",
     "lossy": "made lossy", "lose": "made to lose messages", "restart_server": "restarted", "failover": "failed over",
     "out_of_memory": "filled up", "read_only": "made read-only",
 }  # fmt: skip
