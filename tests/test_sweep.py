@@ -52,7 +52,7 @@ def test_every_seed_is_judged_and_told_in_a_row():
     assert frame.digest.tolist() == [calm(seed).digest for seed in range(3)]
     assert frame.seconds.between(5.9, 6.1).all()
     assert frame["tested one-execution-per-slot"].gt(0).all()
-    assert "3 seeds, no guarantee violated: too few to say anything of all" in str(result)
+    assert "3 seeds, no guarantee violated: too few to say more" in str(result)
     many = SweepResult(result.outcomes * 67, 201, "", 1.0)
     assert "201 seeds, no guarantee violated: with 95 % certainty under 1.5 % of all do" in str(many)
 

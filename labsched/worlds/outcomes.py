@@ -147,7 +147,9 @@ class SweepResult(msgspec.Struct, frozen=True, dict=True):
         n, bad = len(self.outcomes), len(self.failures)
         raised = sum(bool(one.error) for one in self.outcomes)
         most = rule_of_three(n)
-        sure = "too few to say anything of all" if most >= 1 else f"with 95 % certainty under {most * 100:.2g} % of all do"
+        sure = (
+            f"with 95 % certainty under {most * 100:.2g} % of all do" if most < 1 else "too few to say more"
+        )
         yield (
             f"{bad} of {n} seed{'s' * (n != 1)} failed" + (f" ({raised} raised)" if raised else "")
             if bad
