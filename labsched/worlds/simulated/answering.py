@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from fakeredis.model import is_write_command
@@ -222,4 +223,6 @@ def _size(reply: Any) -> int:
     """About what it takes on the wire."""
     if isinstance(reply, bytes):
         return len(reply)
+    if isinstance(reply, dict):
+        return sum(map(len, chain.from_iterable(reply.items())))
     return sum(map(_size, reply)) if isinstance(reply, list) else 8

@@ -261,15 +261,19 @@ def _shaped(reply: Any, command: Any, options: dict[str, Any], encoder: Any, cal
     return callback(reply, **options)
 
 
-def _paired(flat: Any, **options: Any) -> dict[Any, Any]:
-    """What redis-py makes of HGETALL's reply, in less time."""
-    fields = iter(flat)
+def _paired(reply: Any, **options: Any) -> dict[Any, Any]:
+    """What redis-py makes of HGETALL's reply, which is a mapping already when it came by the shorter way."""
+    if isinstance(reply, dict):
+        return reply
+    fields = iter(reply)
     return dict(zip(fields, fields, strict=True))
 
 
 def _decoded(reply: Any, encoder: Any) -> Any:
     if isinstance(reply, list):
         return [_decoded(item, encoder) for item in reply]
+    if isinstance(reply, dict):
+        return {_decoded(key, encoder): _decoded(value, encoder) for key, value in reply.items()}
     return encoder.decode(reply) if isinstance(reply, bytes) else reply
 
 

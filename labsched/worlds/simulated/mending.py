@@ -216,7 +216,8 @@ class MendedSocket(FakeSocket):
         self.deliver(msg)
 
     def glance(self, fields: list[bytes], now: float) -> Any:
-        """The reply to a command that only looks, by a shorter way; None to have it executed."""
+        """The reply to a command that only looks, by a shorter way; None to have it executed. A mapping stays one, as
+        in RESP3."""
         return None
 
     def closed(self) -> None:
