@@ -6,8 +6,10 @@ is what Redis promises to a client: a reply means that the command was executed,
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from fakeredis.model import is_write_command
@@ -154,8 +156,9 @@ class Answering:
         self._serial += 1
         now = self.clock.now()
         self.data.execute(peer.socket, fields, now, self._serial)
-        if self._history is not None and (self.data.changed or peer.socket._transaction is not None
-                                          or fields[0].upper() in _OF_SESSION or _is_write(fields[0])):  # fmt: skip
+        if self._history is not None and (
+            self.data.changed or peer.socket._transaction is not None or _may_matter(fields[0])
+        ):
             self._history.append(self._loop.time(), now, self._serial, peer.number, fields)
         self._wake()
 
@@ -210,13 +213,16 @@ class Answering:
             self._send(peer.channel, "reply", peer.what, size, peer.channel.replied, replies)
 
 
-def _is_write(command: bytes) -> bool:
-    written: bool = is_write_command(command.lower())
-    return written
+@functools.lru_cache(256)
+def _may_matter(command: bytes) -> bool:
+    """Whether a replica has to do it too, although it changed nothing."""
+    return command.upper() in _OF_SESSION or is_write_command(command.lower())
 
 
 def _size(reply: Any) -> int:
     """About what it takes on the wire."""
     if isinstance(reply, bytes):
         return len(reply)
+    if isinstance(reply, dict):
+        return sum(map(len, chain.from_iterable(reply.items())))
     return sum(map(_size, reply)) if isinstance(reply, list) else 8

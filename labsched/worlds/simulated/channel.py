@@ -79,6 +79,11 @@ class Channel:
             await self._wait(limit, "Timeout reading from")
         return self._inbox.popleft()
 
+    def at_hand(self, most: int) -> list[Any]:
+        """Up to so many replies that are there already."""
+        inbox = self._inbox
+        return [inbox.popleft() for _ in range(min(most, len(inbox)))]
+
     def close(self) -> None:
         """Whatever still comes is dropped; the server hears of it unless the message is lost."""
         if self.is_open or not self._answered:

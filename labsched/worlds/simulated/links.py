@@ -114,19 +114,61 @@ class SimConnection(AbstractConnection):
             _decoded(reply, self.encoder) if self.encoder.decode_responses and not disable_decoding else reply
         )
 
+    async def read_responses(self, count: int) -> list[Any]:
+        """The next replies, not decoded; an error reply is among them as an object."""
+        replies: list[Any] = []
+        while len(replies) < count:
+            try:
+                replies.append(await self.read_response(disable_decoding=True))
+            except rex.ResponseError as error:
+                replies.append(error)
+            if self._channel is not None:
+                replies += self._channel.at_hand(count - len(replies))
+        return replies
+
+
+class SimPool(aioredis.ConnectionPool):
+    """redis-py's, without what it measures at every turn; most of a pipeline's time went there."""
+
+    async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        connection = self.get_available_connection()
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        self._in_use_connections.remove(connection)
+        if connection.should_reconnect():
+            await connection.disconnect()
+        self._available_connections.append(connection)
+
 
 class SimPipeline(Pipeline):
-    """redis-py's, with less work for each reply."""
+    """redis-py's, with less work for each call and for each reply."""
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        commands = self.command_stack
+        if not commands or self.scripts or self.connection or self.is_transaction or self.explicit_transaction:
+            return list(await super().execute(raise_on_error))
+        self.command_stack = []
+        connection = await self.connection_pool.get_connection()
+        try:
+            return await self._execute_pipeline(connection, commands, raise_on_error)
+        finally:
+            await self.connection_pool.release(connection)
 
     async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
         await connection.send_packed_command(connection.pack_commands([args for args, _ in commands]))
-        replies: list[Any] = []
-        for args, options in commands:
-            try:
-                reply = await connection.read_response(disable_decoding=True)
-            except rex.ResponseError as error:
-                reply = error
-            replies.append(_shaped(reply, args[0], options, connection.encoder, self.response_callbacks))
+        encoder, callbacks = connection.encoder, self.response_callbacks
+        replies = [
+            _shaped(reply, args[0], options, encoder, callbacks)
+            for reply, (args, options) in zip(
+                await connection.read_responses(len(commands)), commands, strict=True
+            )
+        ]
         if raise_on_error:
             self.raise_first_error(commands, replies)
         return replies
@@ -141,11 +183,12 @@ class SimRedis(aioredis.Redis):
         connect_timeout: float | None = 2.0, decode_responses: bool = False,
     ) -> None:  # fmt: skip
         self._line = Line(server, node if isinstance(node, str) else node.name, connect_timeout)
-        pool = aioredis.ConnectionPool(
+        pool = SimPool(
             connection_class=SimConnection, line=self._line, socket_timeout=request_timeout, retry=no_retry(),
             protocol=2, driver_info=None, decode_responses=decode_responses,
         )  # fmt: skip
         super().__init__(connection_pool=pool)
+        self.set_response_callback("HGETALL", _paired)
         self._limit = request_timeout
         self._idle: list[Channel] = []
         self._encoder = pool.get_encoder()
@@ -218,9 +261,19 @@ def _shaped(reply: Any, command: Any, options: dict[str, Any], encoder: Any, cal
     return callback(reply, **options)
 
 
+def _paired(reply: Any, **options: Any) -> dict[Any, Any]:
+    """What redis-py makes of HGETALL's reply, which is a mapping already when it came by the shorter way."""
+    if isinstance(reply, dict):
+        return reply
+    fields = iter(reply)
+    return dict(zip(fields, fields, strict=True))
+
+
 def _decoded(reply: Any, encoder: Any) -> Any:
     if isinstance(reply, list):
         return [_decoded(item, encoder) for item in reply]
+    if isinstance(reply, dict):
+        return {_decoded(key, encoder): _decoded(value, encoder) for key, value in reply.items()}
     return encoder.decode(reply) if isinstance(reply, bytes) else reply
 
 

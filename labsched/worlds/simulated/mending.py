@@ -34,15 +34,20 @@ OOM = "OOM command not allowed when used memory > 'maxmemory'."
 READ_ONLY = "READONLY You can't write against a read only replica."
 
 
+def frozen(now: float) -> float:
+    """The clock as a command sees it (Unix seconds)."""
+    # Whole microseconds and a hair: fakeredis rounds for TIME and cuts for ids of streams (`int(1000 * now)`), so
+    # that 40.5069998 s was 40.507 to a script and 40506 in the id of the event that it appended.
+    return (round(now * 1_000_000) + 0.25) / 1_000_000
+
+
 class Moment:
     """What a command sees of time and luck: a frozen clock (Unix seconds), and numbers of its own."""
 
     __slots__ = ("_rng", "now", "seed")
 
     def __init__(self, now: float, seed: str) -> None:
-        # Whole microseconds and a hair: fakeredis rounds for TIME and cuts for ids of streams (`int(1000 * now)`), so
-        # that 40.5069998 s was 40.507 to a script and 40506 in the id of the event that it appended.
-        self.now, self.seed = (round(now * 1_000_000) + 0.25) / 1_000_000, seed
+        self.now, self.seed = frozen(now), seed
         self._rng: random.Random | None = None
 
     @property
@@ -153,6 +158,10 @@ class MendedServer(FakeServer):
 
         `serial` numbers the commands of a history: the same number draws the same luck when it is repeated.
         """
+        found = session.glance(fields, now)
+        if found is not None:
+            session.deliver(found)
+            return
         token = _moment.set(Moment(now, f"{self.seed}/{serial}"))
         try:
             session._process_command(fields)
@@ -205,6 +214,11 @@ class MendedSocket(FakeSocket):
 
     def put_response(self, msg: Any) -> None:
         self.deliver(msg)
+
+    def glance(self, fields: list[bytes], now: float) -> Any:
+        """The reply to a command that only looks, by a shorter way; None to have it executed. A mapping stays one, as
+        in RESP3."""
+        return None
 
     def closed(self) -> None:
         """Forget this connection: it waits for nothing, watches nothing, is subscribed to nothing."""

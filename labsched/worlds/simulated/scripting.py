@@ -14,7 +14,7 @@ from fakeredis._command_args_parsing import Int
 from fakeredis._helpers import SimpleError
 
 from .interpreter import interpreter
-from .mending import MendedSocket, now
+from .mending import MendedSocket, frozen, now
 from .shortcuts import hgetall
 
 
@@ -22,25 +22,22 @@ class ScriptSocket(MendedSocket):
     """A connection whose scripts run on this thread's `Interpreter`."""
 
     def _process_command(self, fields: list[bytes]) -> None:
-        if self._transaction is not None or self._pubsub:
-            super()._process_command(fields)
-            return
-        if fields[0] == b"HGETALL" and len(fields) == 2:
-            self._db.time = now()
-            found = hgetall(self._db, fields[1])  # type: ignore[arg-type]
-            if found is not None:
-                self.put_response(found)
-                return
-        if fields[0] != b"EVALSHA" or len(fields) < 3:
+        if fields[0] != b"EVALSHA" or len(fields) < 3 or self._transaction is not None or self._pubsub:
             super()._process_command(fields)
             return
         # Nearly all that a scheduler sends: spared what fakeredis does to prepare any command.
         self._db.time = now()
         try:
-            result = self.evalsha(fields[1], Int.decode(fields[2]), *fields[3:])
+            result = self.evalsha(fields[1], 1 if fields[2] == b"1" else Int.decode(fields[2]), *fields[3:])
         except SimpleError as error:
             result = error
         self.put_response(self._decode_result(result))
+
+    def glance(self, fields: list[bytes], now: float) -> Any:
+        if fields[0] != b"HGETALL" or len(fields) != 2 or self._transaction is not None or self._pubsub:
+            return None
+        self._db.time = frozen(now)
+        return hgetall(self._db, fields[1])  # type: ignore[arg-type]
 
     def eval(self, script: bytes, numkeys: int, *words: bytes) -> Any:
         sha = hashlib.sha1(script).hexdigest().encode()

@@ -245,11 +245,11 @@ LISTS = ("hmget", "zrange", "time")
 STATUSES = ("set", "ltrim")  # OK, when the shortcut answers NIL
 
 
-def hgetall(db: MendedDatabase, key: bytes) -> list[bytes] | None:
-    """The answer to a client; None to leave it to fakeredis."""
+def hgetall(db: MendedDatabase, key: bytes) -> dict[bytes, bytes] | None:
+    """The fields for a client, in their order; None to leave it to fakeredis."""
     item = db.get(key)
     if item is None:
-        return []
+        return {}
     if type(item.value) is not Hash or item.value._expiry_heap:
         return None
-    return list(chain.from_iterable(item.value._values.items()))
+    return dict(item.value._values)
