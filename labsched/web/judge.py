@@ -74,10 +74,12 @@ class Judge:
 
     async def _close(self, now: float) -> None:
         """Judge what there is, and forget it."""
-        if self._first is not None and self._events:
-            await self._judge(now)
-        self._before = {lamp.guarantee: lamp.tested for lamp in self.lamps}
-        self._first, self._events = None, []
+        try:
+            if self._first is not None and self._events:
+                await self._judge(now)
+        finally:  # a judgement that was cut off must not go on with a gap in it
+            self._before = {lamp.guarantee: lamp.tested for lamp in self.lamps}
+            self._first, self._events = None, []
 
     async def _judge(self, now: float) -> None:
         assert self._first is not None
