@@ -12,9 +12,11 @@ from webkit import BEARER, TOKEN, Background, client_of, scheduler, served
 
 from labsched.cli.dashboard import NEEDED, dashboard
 from labsched.errors import ConfigError
+from labsched.web import guard
 from labsched.web import server as servers
-from labsched.web.guard import COOKIE, MOST_SESSIONS, Access, check_address
+from labsched.web.guard import MOST_SESSIONS, Access, check_address
 
+COOKIE = Access("127.0.0.1", None).cookie
 ACTS = [
     "/api/tasks/greet/trigger", "/api/tasks/greet/pause", "/api/tasks/greet/resume", "/api/executions/x/cancel",
     "/api/executions/x/requeue", "/api/instances/i1/drain", "/api/session",
@@ -131,6 +133,19 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites():
         said = (await client.post("/api/session", headers=BEARER)).headers["set-cookie"].lower()
         assert "httponly" in said and "samesite=strict" in said
         assert TOKEN not in said
+
+
+def test_two_dashboards_of_one_host_keep_their_sessions_apart(monkeypatch):
+    """Cookies know no ports: what one sets is sent to the other, and would replace its own if it had the same name."""
+    monkeypatch.setattr(
+        guard, "is_loopback", lambda _: False
+    )  # as on an address where reading needs the token
+    with Background() as one, Background() as other, httpx.Client() as browser:
+        servers = (one.web.url, other.web.url)
+        assert [browser.get(f"{url}/api/tasks").status_code for url in servers] == [401, 401]
+        for url in servers:
+            assert browser.post(f"{url}/api/session", headers=BEARER).status_code == 204
+        assert [browser.get(f"{url}/api/tasks").status_code for url in servers] == [200, 200]
 
 
 @pytest.mark.parametrize(
