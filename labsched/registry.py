@@ -334,6 +334,18 @@ class Registry:
         both = zip(read[: len(names)], read[len(names) :], strict=True)
         return _ms(clock), [(_task_info(pairs(h), None), _whole(stats)) for h, stats in both if h]
 
+    async def last_ends(self, tasks: Sequence[str]) -> dict[str, State]:
+        """How the newest run that is over ended, of those tasks of whose two newest one is. Three commands for each."""
+        key = self._store.key
+        ids = await self._read(*(("ZREVRANGE", key("bytask", task), 0, 1) for task in tasks))
+        runs = [(task, id) for task, found in zip(tasks, ids, strict=True) for id in texts(found)]
+        states = await self._read(*(("HGET", key("x", id), "state") for _, id in runs))
+        return {
+            task: State(text(state))
+            for (task, _), state in reversed(list(zip(runs, states, strict=True)))  # newest last: it counts
+            if state and State(text(state)).terminal
+        }
+
     async def all_stats(self, tasks: Sequence[str]) -> list[dict[str, int]]:
         """Raw histogram fields of each task (metrics.py reads them)."""
         found: list[dict[str, int]] = []

@@ -36,7 +36,8 @@ MOST_TASKS = 4  # that are read again in one look, for their means and quantiles
 MOST_PROGRESS = 3  # runs whose progress is read in one look
 # Runs and locks that events did not tell of, read in one look that missed some; no progress then.
 MOST_UNKNOWN = 1
-MOST_RUNNING = 200  # read at the beginning
+# Read at the beginning: the newest events, for the timeline and what ended lately, and runs that are under way.
+MOST_PAST, MOST_RUNNING = 3000, 200
 MOST_WATCHERS = 200
 AT_ONCE = 100  # tasks whose numbers are worked out in one go: the instance's heartbeats go on between
 
@@ -189,7 +190,7 @@ class Feed:
     async def _begin(self) -> None:
         """Everything once. Events that happened before are only there to be seen."""
         registry = self._app.registry_open()
-        past, seen = await self._app.newest(MOST_EVENTS), await overview(registry)
+        past, seen = await self._app.newest(MOST_PAST), await overview(registry)
         self._model, self._judge, self._rows, self._seen = Model(), Judge(self._app), Rows(), seen
         self._model.apply(past)
         self._model.dirty.clear()
@@ -198,7 +199,9 @@ class Feed:
         self._all_known = len(seen.running) <= MOST_RUNNING
         names = await registry.names()
         for first in range(0, len(names), AT_ONCE):
-            self._rows.load(*await registry.counted(names[first : first + AT_ONCE]))
+            chunk = names[first : first + AT_ONCE]
+            self._rows.load(*await registry.counted(chunk))
+            self._rows.ended(await registry.last_ends(chunk))
         self._rows.outcomes(past)
         self._anew = True
         self._place = past[-1].id if past else "0-0"  # last: what was begun in vain is begun again

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from labsched.metrics import TaskMetrics, task_metrics
-from labsched.model import TERMINAL, Event, Kind, TaskInfo
+from labsched.model import TERMINAL, Event, Kind, State, TaskInfo
 from labsched.schedule import describe
 
 _LAST = frozenset(map(str, TERMINAL))
@@ -47,6 +47,11 @@ class Rows:
             self.all[info.name] = Row(task_metrics(info, stats), describe(info.task.schedule), last)
             self._read[info.name] = at
             self.changed.add(info.name)
+
+    def ended(self, states: Mapping[str, State]) -> None:
+        """How the last runs ended, as the registry says."""
+        for name in states.keys() & self.all.keys():
+            self.all[name].last = str(states[name])
 
     def outcomes(self, events: Iterable[Event]) -> None:
         """How the last runs ended, of tasks that are here."""
