@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from datetime import UTC, datetime
 
 import httpx
@@ -21,7 +22,7 @@ from labsched.web import feed as feeds
 from labsched.web import judge as judges
 from labsched.web.feed import Feed
 from labsched.web.judge import Judge
-from labsched.web.model import Model
+from labsched.web.model import FEED, Model
 from labsched.web.stream import lines
 
 
@@ -82,6 +83,27 @@ def test_locks_come_go_and_end_by_themselves():
     assert model.locks == {}
 
 
+def test_the_feed_lists_events_in_words_and_keeps_apart_what_a_busy_cluster_would_wash_away():
+    model = Model()
+    model.apply(
+        [
+            event("LEADER_ELECTED", 1.0, instance="i1", epoch=7),
+            event("REFUSED", 2.0, instance="i2", data={"what": "finish", "why": "token"}),
+            event("FAILED", 3.0, task="t", execution="t@1", instance="i1", data={"error": "E" * 500}),
+            event("INSTANCE_JOINED", 4.0, instance="i3", data={"lock": True, "handlers": {"t": 1}}),
+            event("LOCK_ACQUIRED", 5.0, instance="i1", data={"lock": "mine", "until": 9000}),
+            *(runs(f"t@{n}", 6.0) for n in range(FEED)),
+        ]
+    )
+    assert [(line.kind, line.about, line.instance, line.said) for line in model.notable] == [
+        ("LEADER_ELECTED", "", "i1", "epoch 7"), ("REFUSED", "", "i2", "finish: token"),
+        ("FAILED", "t@1", "i1", "E" * 80), ("INSTANCE_JOINED", "", "i3", ""),
+    ]  # fmt: skip
+    assert {line.kind for line in model.events} == {"RUNNING"} and len(model.events) == FEED
+    model.apply([event("LOCK_ACQUIRED", 7.0, instance="i1", data={"lock": "mine", "until": 9000})])
+    assert model.events[-1].about == "mine"
+
+
 # The feed.
 
 
@@ -113,6 +135,29 @@ async def test_a_dashboard_gets_everything_first_and_then_what_changed(quick):
             assert part["kind"] == "part"
         assert any(a["outcome"] == "FAILED" for a in part["recent"])
         await watch.aclose()
+        await feed.close()
+
+
+async def test_every_task_shows_how_its_last_run_ended_however_long_ago(quick, monkeypatch):
+    monkeypatch.setattr(feeds, "MOST_PAST", 1)  # all else happened long ago
+    app, gate = scheduler(), asyncio.Event()
+
+    @app.task("again", manual())
+    async def again(ctx, *, wait=False):
+        if wait:
+            await gate.wait()
+
+    async with app.instance("i1"):
+        for name in ("greet", "break", "again"):
+            await app.wait(await app.trigger(name), timeout=10)
+        running = await app.trigger("again", wait=True)
+        await eventually(lambda: app.execution(running))
+        feed = Feed(app, every=60)
+        await feed.once()
+        shown = {name: row.last for name, row in feed._rows.all.items()}
+        assert shown == {"greet": "SUCCEEDED", "break": "FAILED", "again": "SUCCEEDED", "a/b": "", HTML: ""}
+        gate.set()
+        await app.wait(running, timeout=10)
         await feed.close()
 
 
@@ -251,7 +296,9 @@ async def test_guarantees_are_judged_over_what_was_seen_and_a_violation_stays(mo
         ]  # fmt: skip
         await judge.take(forged, later, missed=False)
         lamps = {lamp.guarantee: lamp for lamp in judge.lamps}
-        assert lamps["legal-transitions"].violated and "greet~x" in lamps["legal-transitions"].sentence
+        broken = lamps["legal-transitions"]
+        assert broken.violated and broken.at == later - 1
+        assert re.fullmatch(r"greet~x went from nothing to SUCCEEDED at [\d.]+ s", broken.sentence)
         await judge.take([], later + 1, missed=True)
         await judge.take([], later + 20, missed=False)
         assert {lamp.guarantee: lamp for lamp in judge.lamps}["legal-transitions"].violated

@@ -247,7 +247,7 @@ class Feed:
                 "kind": kind, **self._view, "tasks": rows, "seconds": seconds, "attempts": attempts,
                 "running": list(model.running.values()), "recent": list(model.recent)[::-1],
                 "locks": list(model.locks.values()), "leaders": list(model.leaders),
-                "events": list(model.events)[-30:],
+                "events": list(model.events), "notable": list(model.notable),
             }
         )  # fmt: skip
 

@@ -26,12 +26,13 @@ MOST_OPEN = 2000  # executions in a snapshot; the server does nothing else while
 
 
 class Lamp(msgspec.Struct):
-    """One guarantee: how often it was exercised, and the first violation in a sentence."""
+    """One guarantee: how often it was exercised, and the first violation in a sentence, with its Unix seconds."""
 
     guarantee: str
     tested: int = 0
     violated: int = 0
     sentence: str = ""
+    at: float | None = None
 
 
 class Judge:
@@ -100,7 +101,8 @@ class Judge:
             lamp.tested = self._before.get(lamp.guarantee, 0) + result.tested
             if result.violations:
                 lamp.violated += 1
-                lamp.sentence = lamp.sentence or str(result.violations[0])
+                if not lamp.sentence:
+                    lamp.sentence, lamp.at = result.violations[0].sentence, result.violations[0].at
         since = now - self._first["at"] / 1000 if self._first else 0
         self.judged = f"judged over the last {since:.0f} s: {len(self._events)} events"
 

@@ -41,9 +41,11 @@ function draw() {
 }
 
 function alarm(m) {
-  const words = m.trouble || (m.guarantees || []).filter((g) => g.violated).map((g) => `${g.guarantee} is violated: ${g.sentence}`).join(" ");
-  const box = $("#alarm");
-  if (box.textContent !== words) box.textContent = words;
+  const violated = (m.guarantees || []).filter((g) => g.violated).map((g) => `${g.guarantee} is violated: ${g.sentence} (seen at ${clock(g.at)} UTC)`);
+  const lines = m.trouble ? [m.trouble, ...violated] : violated;
+  const box = $("#alarm"), words = lines.join("\n");
+  if (box.dataset.words !== words) box.replaceChildren(...lines.map((line) => el("p", { textContent: line })));
+  box.dataset.words = words;
   box.hidden = !words;
 }
 
@@ -131,17 +133,19 @@ function locks(m) {
 const TONE = { SUCCEEDED: "good", FAILED: "bad", DEAD: "bad", LOST: "bad", REFUSED: "bad", INSTANCE_LOST: "bad", LEADER_ELECTED: "info" };
 
 function events(m) {
-  const list = $("#events"), newest = m.events.length ? m.events.at(-1).id : "";
-  if (list.dataset.newest === newest) return;
-  list.dataset.newest = newest;
-  list.replaceChildren(...[...m.events].reverse().map((e) => el("li", {},
+  const list = $("#events"), few = $("#notable").checked, wanted = few ? m.notable : m.events;
+  const shown = `${few} ${wanted.length ? wanted.at(-1).id : ""}`;
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
+  list.replaceChildren(...[...wanted].reverse().map((e) => el("li", {},
     `${clock(e.at)}  `, el("span", { className: TONE[e.kind] || "", textContent: e.kind.padEnd(17) }),
-    [e.instance && e.instance.padEnd(4), run(e.execution || e.task || e.data.lock || ""), e.kind.startsWith("LEADER") && `epoch ${e.epoch}`].filter(Boolean).join(" "))));
+    [e.instance && e.instance.padEnd(4), e.about && run(e.about), e.said].filter(Boolean).join(" "))));
 }
 
 const path = (what, name, verb) => `/api/${what}/${encodeURIComponent(name)}/${verb}`;
 
 $("#find").addEventListener("input", draw);
+$("#notable").addEventListener("change", draw);
 $("#sign-in").addEventListener("click", ask);
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
