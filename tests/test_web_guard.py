@@ -11,6 +11,7 @@ import pytest
 from webkit import BEARER, TOKEN, Background, client_of, scheduler, served
 
 from labsched.cli.dashboard import NEEDED, dashboard
+from labsched.cli.up import _show
 from labsched.errors import ConfigError
 from labsched.web import guard
 from labsched.web import server as servers
@@ -248,6 +249,17 @@ def test_connections_are_bounded_so_that_the_instance_keeps_files_for_itself(mon
                 except ConnectionError:
                     ended += 1
         assert ended == 7
+
+
+@pytest.mark.parametrize("missing", [(), NEEDED[:1]])
+def test_up_says_in_its_first_lines_what_brings_the_dashboard(monkeypatch, capsys, missing):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name in missing else found(name, *more)
+    )
+    _show(None, "a-token")  # switched off, or the extra is not there
+    said = "dashboard  none: pip install 'labsched[web]' brings it\n" if missing else ""
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize("missing", NEEDED)
