@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_web.py [--kept 100000] [--tasks 1000] [--dashboards 50]
 
-Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99); the commands that a look costs the server,
-by the server's own count (INFO commandstats, which counts the commands inside scripts too), with one instance and with ten;
-the memory of an instance's process without web, with it, and with an open dashboard; the share of a core that open
+Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99); the commands that a look costs the
+server, by its own count (INFO commandstats, which counts the commands inside scripts too), with one instance and with
+ten; the memory of an instance's process without web, with it, and with an open dashboard; the share of a core that open
 dashboards cost an idle instance; and throughput and CPU time of an execution with and without them, in alternation.
 """
 

@@ -139,7 +139,7 @@ function events(m) {
   list.dataset.shown = shown;
   list.replaceChildren(...[...wanted].reverse().map((e) => el("li", {},
     `${clock(e.at)}  `, el("span", { className: TONE[e.kind] || "", textContent: e.kind.padEnd(17) }),
-    [e.instance && e.instance.padEnd(4), e.about && run(e.about), e.said].filter(Boolean).join(" "))));
+    [(e.instance || "").padEnd(4), e.about && run(e.about), e.said].filter(Boolean).join(" "))));
 }
 
 const path = (what, name, verb) => `/api/${what}/${encodeURIComponent(name)}/${verb}`;
