@@ -6,7 +6,7 @@ Every method is one or two round trips on the indexes that the scripts keep; no 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -37,11 +37,22 @@ BRIEF = ("state", "task", "slot", "created", "due", "started", "ended", "attempt
          "error", "reason", "prog", "cancel")  # fmt: skip
 
 
+class Roll(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is a member at `now` (Unix ms, the server's clock): the incarnation of each name, and when the lease of each
+    ends (ms). `lead`: incarnation and epoch of the leader, None when nobody leads."""
+
+    now: int
+    names: dict[str, str]
+    until: dict[str, float]
+    lead: tuple[str, int] | None
+
+
 class Heads(msgspec.Struct, frozen=True, kw_only=True):
     """`now`: the server's clock, Unix ms. `due`: the next slot of each task that has one, `locks`: the end of each
     that is held (the 500 that last longest), in ms. `running`: ids. `counts`: totals by kind since the beginning."""
 
     now: int
+    roll: Roll
     due: dict[str, int]
     counts: dict[str, int]
     running: tuple[str, ...]
@@ -202,9 +213,13 @@ class Registry:
         younger = [x for x in running if before is None or (x.started or 0) < before]
         return heapq.nlargest(limit, younger, key=lambda x: x.started or 0)
 
+    async def names(self) -> list[str]:
+        """Of all tasks, sorted."""
+        return sorted(texts((await self._read(("SMEMBERS", self._store.key("tasks"))))[0]))
+
     async def tasks(self) -> list[TaskInfo]:
         """All definitions, by name."""
-        names = sorted(texts((await self._read(("SMEMBERS", self._store.key("tasks"))))[0]))
+        names = await self.names()
         found: list[TaskInfo | None] = []
         for first in range(0, len(names), AT_ONCE):
             found += await self._task_infos(names[first : first + AT_ONCE])
@@ -226,30 +241,34 @@ class Registry:
         hashes, due = both[: len(names)], both[len(names) :]
         return [_task_info(pairs(h), d) if h else None for h, d in zip(hashes, due, strict=True)]
 
-    async def instances(self, *, with_handlers: bool = True) -> list[InstanceInfo]:
-        """Members, by name; one whose lease is over and that nobody has recovered yet is EXPIRED. Three commands for
-        each, two without its handlers."""
+    async def instances(self) -> list[InstanceInfo]:
+        """Members, by name; one whose lease is over and that nobody has recovered yet is EXPIRED."""
+        clock, *roll = await self._read(("TIME",), *self._roll())
+        return [info for info, _ in await self.members(_rolled(clock, roll))]
+
+    def _roll(self) -> tuple[tuple[Any, ...], ...]:
         key = self._store.key
-        names, leases, leader, clock = await self._read(
-            ("HGETALL", key("names")),
-            ("ZRANGE", key("leases"), 0, -1, "WITHSCORES"),
-            ("HGETALL", key("leader")),
-            ("TIME",),
+        return (
+            ("HGETALL", key("names")), ("ZRANGE", key("leases"), 0, -1, "WITHSCORES"), ("HGETALL", key("leader")),
+        )  # fmt: skip
+
+    async def members(
+        self, roll: Roll, only: Collection[str] | None = None, *, with_handlers: bool = True
+    ) -> list[tuple[InstanceInfo, float]]:
+        """Those on the roll, or `only` those incarnations of them, by name, each with the length of its lease (ms).
+        Three commands for each, two without its handlers, in one pipeline."""
+        key = self._store.key
+        asked = [(name, inc) for name, inc in sorted(roll.names.items()) if only is None or inc in only]
+        each = ("inst", "held", "handlers") if with_handlers else ("inst", "held")
+        read = await self._read(
+            *(("SCARD" if kind == "held" else "HGETALL", key(kind, inc)) for _, inc in asked for kind in each)
         )
-        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
-        until = {text(inc): float(score) for inc, score in _scores(leases)}
-        found, lead = [], pairs(leader)
-        for name, inc in sorted(pairs(names).items()):
-            h, held, *handlers = await self._read(
-                ("HGETALL", key("inst", inc)), ("SCARD", key("held", inc)),
-                *((("HGETALL", key("handlers", inc)),) if with_handlers else ()),
-            )  # fmt: skip
-            if h and inc in until:
-                leading = lead.get("inc") == inc and float(lead["until"]) > now
-                leads = lead if leading else None
-                known = pairs(handlers[0]) if handlers else {}
-                found.append(_instance(name, inc, pairs(h), known, held, until[inc] - now, leads))
-        return found
+        rows = zip(asked, (read[at : at + len(each)] for at in range(0, len(read), len(each))), strict=True)
+        return [
+            (_instance(name, inc, pairs(h), pairs(known[0]) if known else {}, held, roll), _lease(pairs(h)))
+            for (name, inc), (h, held, *known) in rows
+            if h
+        ]
 
     async def elects(self, member: InstanceInfo) -> bool:
         """Whether a member takes part in leader election, by the settings that it joined with."""
@@ -260,7 +279,7 @@ class Registry:
         """Locks that cannot be taken now, by name."""
         key = self._store.key
         (clock,) = await self._read(("TIME",))
-        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        now = _ms(clock)
         (names,) = await self._read(("ZRANGEBYSCORE", key("locks"), f"({now}", "+inf"))
         return await self.load_locks(sorted(texts(names)), now)
 
@@ -284,17 +303,19 @@ class Registry:
         return dict(zip(states, (int(size) for size in sizes), strict=True))
 
     async def heads(self, waiting: Sequence[State]) -> Heads:
-        """The clock, what comes next, what runs, what is locked, and how much is `waiting`: one pipeline."""
+        """The clock, who is a member, what comes next, what runs, what is locked, and how much is `waiting`: in one
+        pipeline eight commands, and one for each of `waiting`."""
         key = self._store.key
-        clock, due, counts, running, locks, *sizes = await self._read(
-            ("TIME",), ("ZRANGE", key("due", ""), 0, -1, "WITHSCORES"), ("HGETALL", key("counts")),
+        clock, names, leases, leader, due, counts, running, locks, *sizes = await self._read(
+            ("TIME",), *self._roll(), ("ZRANGE", key("due", ""), 0, -1, "WITHSCORES"), ("HGETALL", key("counts")),
             ("ZRANGE", key("state", State.RUNNING), 0, -1),
             ("ZREVRANGE", key("locks"), 0, MOST_LOCKS - 1, "WITHSCORES"),
             *(("ZCARD", key("state", state)) for state in waiting),
         )  # fmt: skip
-        now = int(clock[0]) * 1000 + int(clock[1]) // 1000
+        now = _ms(clock)
         return Heads(
             now=now,
+            roll=_rolled(clock, (names, leases, leader)),
             due={text(name): int(float(score)) for name, score in _scores(due)},
             counts={kind: int(value) for kind, value in pairs(counts).items()},
             running=tuple(texts(running)),
@@ -302,14 +323,28 @@ class Registry:
             sizes=dict(zip(waiting, map(int, sizes), strict=True)),
         )
 
-    async def counted(self, names: Sequence[str]) -> list[tuple[TaskInfo, dict[str, int]]]:
-        """Those of `names` that are there, without their next slot, and their raw histograms. Two commands for each."""
+    async def counted(self, names: Sequence[str]) -> tuple[int, list[tuple[TaskInfo, dict[str, int]]]]:
+        """The server's clock (Unix ms), and those of `names` that are there, without their next slot, with their raw
+        histograms. Two commands for each, and one."""
         key = self._store.key
-        read = await self._read(
+        clock, *read = await self._read(
+            ("TIME",),
             *(("HGETALL", key("task", name)) for name in names), *(("HGETALL", key("stats", name)) for name in names)
         )  # fmt: skip
         both = zip(read[: len(names)], read[len(names) :], strict=True)
-        return [(_task_info(pairs(h), None), _whole(stats)) for h, stats in both if h]
+        return _ms(clock), [(_task_info(pairs(h), None), _whole(stats)) for h, stats in both if h]
+
+    async def last_ends(self, tasks: Sequence[str]) -> dict[str, State]:
+        """How the newest run that is over ended, of those tasks of whose two newest one is. Three commands for each."""
+        key = self._store.key
+        ids = await self._read(*(("ZREVRANGE", key("bytask", task), 0, 1) for task in tasks))
+        runs = [(task, id) for task, found in zip(tasks, ids, strict=True) for id in texts(found)]
+        states = await self._read(*(("HGET", key("x", id), "state") for _, id in runs))
+        return {
+            task: State(text(state))
+            for (task, _), state in reversed(list(zip(runs, states, strict=True)))  # newest last: it counts
+            if state and State(text(state)).terminal
+        }
 
     async def all_stats(self, tasks: Sequence[str]) -> list[dict[str, int]]:
         """Raw histogram fields of each task (metrics.py reads them)."""
@@ -354,18 +389,42 @@ def _task_info(h: dict[str, str], due: Any) -> TaskInfo:
     )
 
 
+def _ms(clock: Any) -> int:
+    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+
+def _rolled(clock: Any, read: Sequence[Any]) -> Roll:
+    names, leases, leader = read
+    now, lead = _ms(clock), pairs(leader)
+    until = {text(inc): float(score) for inc, score in _scores(leases)}
+    leads = bool(lead) and float(lead["until"]) > now
+    return Roll(
+        now=now,
+        names={name: inc for name, inc in pairs(names).items() if inc in until},
+        until=until,
+        lead=(lead["inc"], int(lead["epoch"])) if leads else None,
+    )
+
+
+def _lease(h: dict[str, str]) -> float:
+    """How long a member's lease is after each heartbeat, in ms, by the settings that it joined with."""
+    return float((codec.from_json(h.get("facts") or "{}") or {}).get("lease") or 0) * 1000
+
+
 def _instance(
-    name: str, inc: str, h: dict[str, str], handlers: dict[str, str], held: int, left_ms: float, lead: Any
+    name: str, inc: str, h: dict[str, str], handlers: dict[str, str], held: int, roll: Roll
 ) -> InstanceInfo:
+    left = roll.until[inc] - roll.now
+    leads = roll.lead is not None and roll.lead[0] == inc
     return InstanceInfo(
         name=name,
         incarnation=int(inc),
-        state=h["state"] if left_ms > 0 else "EXPIRED",  # type: ignore[arg-type]
-        leader=bool(lead),
-        epoch=int(lead["epoch"]) if lead else None,
+        state=h["state"] if left > 0 else "EXPIRED",  # type: ignore[arg-type]
+        leader=leads,
+        epoch=roll.lead[1] if roll.lead and leads else None,
         joined=int(h["joined"]),
         heartbeat=int(h["seen"]),
-        lease_left=left_ms / 1000,
+        lease_left=left / 1000,
         pool_size=int(h["pool"]),
         running=int(held),
         hostname=h["hostname"],

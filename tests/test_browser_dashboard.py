@@ -18,7 +18,7 @@ from clikit import clean_env
 from labserver import CHROMIUM, browser_page
 from webkit import HTML, TOKEN, Background
 
-from labsched.web.judge import Judge
+from labsched.web import judge
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
@@ -150,23 +150,63 @@ def test_hostile_text_stays_text_in_every_view(picture, tmp_path, scheme, width)
         assert complaints == []
 
 
-def test_a_violated_guarantee_is_a_red_banner_that_is_read_out(monkeypatch, tmp_path):
-    take = Judge.take
-
-    async def forged(self, events, now, **more):
-        await take(self, events, now, **more)
-        self.lamps[1].violated, self.lamps[1].sentence = 1, "token 7 wrote after token 9, <b>really</b>"
-
-    monkeypatch.setattr(Judge, "take", forged)
+def test_a_violated_guarantee_is_a_red_banner_that_is_read_out(monkeypatch, picture, tmp_path):
+    monkeypatch.setattr(judge, "EVERY", 0.5)
     with Background() as server, browser_page(tmp_path) as page:
         page.goto(server.web.dashboard)
+        page.locator("#judged", has_text="judged over").wait_for()
+        done = server.call(server.app.wait(server.call(server.app.trigger("greet")), timeout=10))
+        row(page, "recent", done.id).wait_for()
+        forged = {"kind": "SUCCEEDED", "task": "greet", "execution": done.id, "attempt": "2", "token": "7",
+                  "instance": "<b>i9</b>", "epoch": "", "data": "{}"}  # fmt: skip
+        store = server.app._client
+        server.call(store.redis.xadd(store.key("events"), forged))
         banner = page.get_by_role("alert")
         banner.wait_for()
-        assert "no-stale-write is violated: token 7 wrote after token 9, <b>really</b>" in banner.inner_text()
+        said = banner.inner_text()
+        assert "effect-once is violated: " in said and f"{done.id} committed a second result" in said
+        assert "<b>i9</b>" in said and banner.locator("b").count() == 0
+        page.locator("#guarantees li[data-light=red]", has_text="effect-once: violated").wait_for()
+        picture(page, "violated")
         red, green, blue = map(
             int, re.findall(r"\d+", banner.evaluate("b => getComputedStyle(b).backgroundColor"))[:3]
         )
         assert red > 150 and green < 60 and blue < 60
+
+
+def test_runs_tasks_and_instances_lead_to_the_console(tmp_path):
+    with Background() as server, browser_page(tmp_path) as page:
+        complaints = heard(page)
+        run = server.call(server.app.trigger(HTML))
+        for table, name, said in (
+            ("recent", run, "attempts"),
+            ("tasks", HTML, "its runs"),
+            ("instances", "i1", run),
+        ):
+            page.goto(server.web.dashboard)
+            row(page, table, name).locator("td.name a").click()
+            page.locator("#view", has_text=said).wait_for()
+            assert "/scheduler/console#/" in page.url and page.locator("#view img").count() == 0
+        assert complaints == []
+
+
+def test_charts_and_timeline_are_told_in_words_and_the_feed_can_be_thinned(tmp_path):
+    with Background() as server, browser_page(tmp_path) as page:
+        page.goto(server.web.dashboard)
+        page.get_by_role(
+            "img", name=re.compile(r"^Runs per second, at .*: succeeded \d+.s, at most")
+        ).wait_for()
+        page.get_by_role(
+            "img", name=re.compile(r"^Worst lateness, at .*worst lateness \d+ ms, at most")
+        ).wait_for()
+        run = server.call(server.app.trigger("greet"))
+        page.locator("#events li", has_text=run).first.wait_for()
+        page.get_by_role(
+            "img", name=re.compile(r"^Attempts of the last 120 seconds .* i1: 1 attempts")
+        ).wait_for()
+        page.get_by_label("only the cluster, tasks and trouble").check()
+        page.locator("#events li", has_text="INSTANCE_JOINED").wait_for()
+        assert page.locator("#events li", has_text=run).count() == 0
 
 
 def test_the_page_says_when_it_is_cut_off_and_comes_back_by_itself(tmp_path):

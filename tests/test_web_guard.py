@@ -11,10 +11,13 @@ import pytest
 from webkit import BEARER, TOKEN, Background, client_of, scheduler, served
 
 from labsched.cli.dashboard import NEEDED, dashboard
+from labsched.cli.up import _show
 from labsched.errors import ConfigError
+from labsched.web import guard
 from labsched.web import server as servers
-from labsched.web.guard import COOKIE, MOST_SESSIONS, Access, check_address
+from labsched.web.guard import MOST_SESSIONS, Access, check_address
 
+COOKIE = Access("127.0.0.1", None).cookie
 ACTS = [
     "/api/tasks/greet/trigger", "/api/tasks/greet/pause", "/api/tasks/greet/resume", "/api/executions/x/cancel",
     "/api/executions/x/requeue", "/api/instances/i1/drain", "/api/session",
@@ -133,6 +136,19 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites():
         assert TOKEN not in said
 
 
+def test_two_dashboards_of_one_host_keep_their_sessions_apart(monkeypatch):
+    """Cookies know no ports: what one sets is sent to the other, and would replace its own if it had the same name."""
+    monkeypatch.setattr(
+        guard, "is_loopback", lambda _: False
+    )  # as on an address where reading needs the token
+    with Background() as one, Background() as other, httpx.Client() as browser:
+        servers = (one.web.url, other.web.url)
+        assert [browser.get(f"{url}/api/tasks").status_code for url in servers] == [401, 401]
+        for url in servers:
+            assert browser.post(f"{url}/api/session", headers=BEARER).status_code == 204
+        assert [browser.get(f"{url}/api/tasks").status_code for url in servers] == [200, 200]
+
+
 @pytest.mark.parametrize(
     "path", ["/scheduler/dashboard", "/api/tasks", "/nope", "/static/dashboard.js", "/api/tasks/x"]
 )
@@ -233,6 +249,17 @@ def test_connections_are_bounded_so_that_the_instance_keeps_files_for_itself(mon
                 except ConnectionError:
                     ended += 1
         assert ended == 7
+
+
+@pytest.mark.parametrize("missing", [(), NEEDED[:1]])
+def test_up_says_in_its_first_lines_what_brings_the_dashboard(monkeypatch, capsys, missing):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name in missing else found(name, *more)
+    )
+    _show(None, "a-token")  # switched off, or the extra is not there
+    said = "dashboard  none: pip install 'labsched[web]' brings it\n" if missing else ""
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize("missing", NEEDED)

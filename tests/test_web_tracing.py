@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from webkit import scheduler
@@ -13,7 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from labsched import exponential, manual
+from labsched import Event, Kind, exponential, manual
 from labsched.web import tracing
 
 
@@ -126,3 +128,29 @@ def test_executions_whose_end_never_comes_are_given_up_at_a_bound(exporter, monk
     assert list(spans._open) == ["t~7", "t~8", "t~9"]
     spans.take(Event(id="20-0", at=20.0, kind=Kind.SUCCEEDED, task="t", execution="t~0"))
     assert not [s for s in exporter.get_finished_spans() if s.name == "t execution"]
+
+
+def test_tracing_needs_nothing_of_what_a_server_needs():
+    """The extra [otel] alone brings it."""
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('uvicorn', 'starlette', 'prometheus_client', 'fakeredis', 'simpy'));"
+        "from labsched.web.tracing import export"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(("set_to", "named"), [(None, "labsched"), ("orders", "orders")])
+def test_spans_belong_to_labsched_unless_the_environment_names_another_service(
+    monkeypatch, exporter, set_to, named
+):
+    monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES", raising=False)
+    monkeypatch.delenv("OTEL_SERVICE_NAME", raising=False)
+    if set_to:
+        monkeypatch.setenv("OTEL_SERVICE_NAME", set_to)
+    spans = tracing.Spans(SimpleSpanProcessor(exporter), "ns")
+    spans.take(
+        Event(id="1-0", at=1.0, kind=Kind.READY, task="t", execution="t@1", data={"source": "trigger"})
+    )
+    (span,) = exporter.get_finished_spans()
+    assert span.resource.attributes["service.name"] == named
+    spans.close()

@@ -36,6 +36,11 @@ def made_token() -> str:
     return secrets.token_urlsafe(18)
 
 
+def missing() -> bool:
+    """Whether the extra is not installed."""
+    return any(importlib.util.find_spec(needed) is None for needed in NEEDED)
+
+
 @contextlib.asynccontextmanager
 async def dashboard(
     app: Scheduler, *, name: str | None = None, token: str | None = None
@@ -47,7 +52,7 @@ async def dashboard(
     if not app.settings.web_enabled:
         yield None
         return
-    if any(importlib.util.find_spec(needed) is None for needed in NEEDED):
+    if missing():
         log.warning("no dashboard: %s brings it", INSTALL)
         yield None
         return

@@ -16,7 +16,7 @@ from ..model import Kind
 from ..serving import stopping
 from . import logs
 from .call import Call, Failed, advised, command, run
-from .dashboard import TOKEN, dashboard, given_token, made_token
+from .dashboard import INSTALL, TOKEN, dashboard, given_token, made_token, missing
 from .events import line
 from .output import echo, note
 from .usercode import add_tasks, in_force, load_app
@@ -138,6 +138,8 @@ def _show(web: Web | None, token: str) -> None:
         # One that was set is known already, and what is printed may be kept.
         shown = f"as in {TOKEN}" if given_token() else token
         echo(f"token      {shown}  (the dashboard asks for it when you steer)")
+    elif missing():
+        echo(f"dashboard  none: {INSTALL} brings it")
 
 
 def _greet(cluster: ProcessCluster, show_password: bool, task: str) -> None:

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from labsched.errors import LabschedError
-from labsched.metrics import TaskMetrics, task_metrics
-from labsched.overview import Overview
-from labsched.schedule import describe
+from labsched.model import InstanceInfo
+from labsched.overview import Overview, overview
 
 from .endpoints import limited
 from .judge import Judge
 from .model import Model
+from .rows import Row, Rows
 
 if TYPE_CHECKING:
     from labsched.app import Scheduler
@@ -32,25 +32,18 @@ EVERY = 1.0  # seconds between looks
 # Seconds that it goes on after the last watcher left: beginning reads three values of every task.
 LINGER = 60.0
 MOST_EVENTS = 500  # read in one look
-MOST_TASKS = 3  # whose numbers are read again in one look, those that waited longest
+MOST_TASKS = 4  # that are read again in one look, for their means and quantiles, those that waited longest
 MOST_PROGRESS = 3  # runs whose progress is read in one look
 # Runs and locks that events did not tell of, read in one look that missed some; no progress then.
 MOST_UNKNOWN = 1
-MOST_RUNNING = 200  # read at the beginning
+# Read at the beginning: the newest events, for the timeline and what ended lately, and runs that are under way.
+MOST_PAST, MOST_RUNNING = 3000, 200
 MOST_WATCHERS = 200
 AT_ONCE = 100  # tasks whose numbers are worked out in one go: the instance's heartbeats go on between
 
 Queue = asyncio.Queue[bytes | None]  # None: the end
 
 log = logging.getLogger("labsched")
-
-
-class Row(msgspec.Struct):
-    """A task as the table shows it."""
-
-    metrics: TaskMetrics
-    schedule: str
-    last: str = ""  # how its last run ended
 
 
 class Feed:
@@ -60,8 +53,9 @@ class Feed:
         self._app, self._every = app, every
         self._model = Model()
         self._judge = Judge(app)
-        self._rows: dict[str, Row] = {}
-        self._changed: set[str] = set()
+        self._rows = Rows()
+        self._seen: Overview | None = None
+        self._all_known = False  # whether the model has every run that is under way
         self._progress: dict[str, Any] = {}
         self._view: dict[str, Any] = {}
         self._place = ""  # id of the newest event that was read
@@ -109,7 +103,7 @@ class Feed:
     def whole(self) -> bytes:
         if self._whole is None:
             model = self._model
-            self._whole = self._message("whole", self._rows, list(model.seconds), list(model.attempts))
+            self._whole = self._message("whole", self._rows.all, list(model.seconds), list(model.attempts))
         return self._whole
 
     async def close(self) -> None:
@@ -153,17 +147,23 @@ class Feed:
     async def _look(self) -> None:
         events = await self._app.newest(MOST_EVENTS, self._place)
         missed = len(events) == MOST_EVENTS
-        seen = await self._app.overview()
+        stirred = {event.instance or "" for event in events if event.kind.startswith("INSTANCE_")}
+        self._seen = seen = await overview(self._app.registry_open(), self._seen, stirred)
+        # From here on these events are not read again: whatever counts them comes before what may fail.
         if events:
             self._place = events[-1].id
         self._model.apply(events)
+        self._rows.outcomes(events)
+        self._rows.fold(events)
+        await self._judge.take(events, seen.at, missed=missed, waiting=sum(seen.states.values()))
         if missed:
+            self._all_known = False
             self._model.prune(seen.running, seen.locks)
             await self._learn(seen, MOST_UNKNOWN)
         self._model.expire(seen.at)
-        self._note_outcomes(events)
-        await self._judge.take(events, seen.at, missed=missed, waiting=sum(seen.states.values()))
-        await self._refresh(list(itertools.islice(self._model.dirty, MOST_TASKS)))
+        await self._refresh()
+        if self._all_known:
+            self._rows.running(Counter(a.task for a in self._model.running.values()))
         if not missed:
             self._progress = await self._read_progress(seen.at)
         self._view = {
@@ -171,7 +171,7 @@ class Feed:
             "at": seen.at,
             "namespace": self._app.namespace,
             "place": self._place,
-            "instances": seen.instances,
+            "instances": self._members(seen),
             "states": seen.states,
             "counts": seen.counts,
             "due": seen.due,
@@ -180,22 +180,29 @@ class Feed:
             "judged": self._judge.judged,
         }
 
+    def _members(self, seen: Overview) -> list[InstanceInfo]:
+        """Only some were read anew; how many runs each has is known from events, unless some were missed."""
+        if not self._all_known:
+            return list(seen.instances)
+        runs = Counter(attempt.instance for attempt in self._model.running.values())
+        return [msgspec.structs.replace(i, running=runs[i.name]) for i in seen.instances]
+
     async def _begin(self) -> None:
         """Everything once. Events that happened before are only there to be seen."""
-        past, seen = await self._app.newest(MOST_EVENTS), await self._app.overview()
-        self._model, self._judge = Model(), Judge(self._app)
+        registry = self._app.registry_open()
+        past, seen = await self._app.newest(MOST_PAST), await overview(registry)
+        self._model, self._judge, self._rows, self._seen = Model(), Judge(self._app), Rows(), seen
         self._model.apply(past)
         self._model.dirty.clear()
         self._model.prune(seen.running, seen.locks)
         await self._learn(seen, MOST_RUNNING)
-        infos = await self._app.tasks()
-        self._rows = {}
-        for first in range(0, len(infos), AT_ONCE):
-            chunk = infos[first : first + AT_ONCE]
-            stats = await self._app.registry_open().all_stats([info.name for info in chunk])
-            for info, counted in zip(chunk, stats, strict=True):
-                self._rows[info.name] = Row(task_metrics(info, counted), describe(info.task.schedule))
-        self._note_outcomes(past)
+        self._all_known = len(seen.running) <= MOST_RUNNING
+        names = await registry.names()
+        for first in range(0, len(names), AT_ONCE):
+            chunk = names[first : first + AT_ONCE]
+            self._rows.load(*await registry.counted(chunk))
+            self._rows.ended(await registry.last_ends(chunk))
+        self._rows.outcomes(past)
         self._anew = True
         self._place = past[-1].id if past else "0-0"  # last: what was begun in vain is begun again
 
@@ -214,26 +221,19 @@ class Feed:
             await registry.load(runs, brief=True), await registry.load_locks(locks, round(seen.at * 1000))
         )
 
-    async def _refresh(self, names: list[str]) -> None:
-        for info, stats in await self._app.registry_open().counted(names):
-            last = self._rows[info.name].last if info.name in self._rows else ""
-            self._rows[info.name] = Row(task_metrics(info, stats), describe(info.task.schedule), last)
-            self._changed.add(info.name)
+    async def _refresh(self) -> None:
+        """Read some rows again: those of tasks that nobody knew, then those that waited longest."""
+        dirty = self._model.dirty
+        names = sorted(dirty, key=self._rows.all.__contains__)[:MOST_TASKS]
+        self._rows.load(*await self._app.registry_open().counted(names))
         for name in names:
-            self._model.dirty.pop(name, None)
-
-    def _note_outcomes(self, events: list[Any]) -> None:
-        for event in events:
-            row = self._rows.get(event.task or "")
-            if row is not None and event.kind in ("SUCCEEDED", "FAILED", "DEAD", "CANCELLED", "SKIPPED"):
-                row.last = str(event.kind)
-                self._changed.add(event.task)
+            del dirty[name]
 
     # Telling.
 
     def _tell(self) -> None:
-        rows = {name: self._rows[name] for name in self._changed if name in self._rows}
-        self._changed.clear()
+        rows = {name: self._rows.all[name] for name in self._rows.changed}
+        self._rows.changed.clear()
         self._whole = None
         part = self.whole() if self._anew else self._message("part", rows, list(self._model.seconds)[-3:], [])
         self._anew = False
@@ -247,7 +247,7 @@ class Feed:
                 "kind": kind, **self._view, "tasks": rows, "seconds": seconds, "attempts": attempts,
                 "running": list(model.running.values()), "recent": list(model.recent)[::-1],
                 "locks": list(model.locks.values()), "leaders": list(model.leaders),
-                "events": list(model.events)[-30:],
+                "events": list(model.events), "notable": list(model.notable),
             }
         )  # fmt: skip
 

@@ -22,7 +22,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from labsched.errors import ConfigError
 
-COOKIE = "labsched-session"
 MOST_SESSIONS = 1000
 READS = frozenset({"GET", "HEAD"})
 # Answered to anybody: they tell no more than that this process runs. The pages hold no data, and ask for it.
@@ -59,8 +58,10 @@ def check_address(host: str, token: str | None) -> None:
 class Access:
     """The token of one server and the sessions opened with it. Without a token nothing may be changed."""
 
-    def __init__(self, host: str, token: str | None) -> None:
+    def __init__(self, host: str, token: str | None, port: int = 0) -> None:
         check_address(host, token)
+        # Browsers send a cookie to every port of a host: the servers there must not take each other's away.
+        self.cookie = f"labsched-session-{port}"
         self.local = is_loopback(host)
         self._token = token
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
@@ -98,7 +99,14 @@ class Access:
         )
 
     def may_read(self, headers: Headers) -> bool:
-        return self.local or self.has_token(headers) or self.has_session(_cookie(headers))
+        return self.local or self.has_token(headers) or self.has_session(self._sent(headers))
+
+    def _sent(self, headers: Headers) -> str:
+        for part in headers.get("cookie", "").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == self.cookie:
+                return value
+        return ""
 
     def open_session(self) -> str:
         """A cookie for reading; the oldest is forgotten when there are too many."""
@@ -144,14 +152,6 @@ class Guard:
         if not self._access.may_act:
             return unauthorized("no token is set, so nothing can be changed: start with LABSCHED_WEB_TOKEN")
         return None if self._access.has_token(headers) else unauthorized("that needs the token")
-
-
-def _cookie(headers: Headers) -> str:
-    for part in headers.get("cookie", "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
 
 
 def _same_origin(headers: Headers) -> bool:

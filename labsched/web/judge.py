@@ -26,12 +26,13 @@ MOST_OPEN = 2000  # executions in a snapshot; the server does nothing else while
 
 
 class Lamp(msgspec.Struct):
-    """One guarantee: how often it was exercised, and the first violation in a sentence."""
+    """One guarantee: how often it was exercised, and the first violation in a sentence, with its Unix seconds."""
 
     guarantee: str
     tested: int = 0
     violated: int = 0
     sentence: str = ""
+    at: float | None = None
 
 
 class Judge:
@@ -74,10 +75,12 @@ class Judge:
 
     async def _close(self, now: float) -> None:
         """Judge what there is, and forget it."""
-        if self._first is not None and self._events:
-            await self._judge(now)
-        self._before = {lamp.guarantee: lamp.tested for lamp in self.lamps}
-        self._first, self._events = None, []
+        try:
+            if self._first is not None and self._events:
+                await self._judge(now)
+        finally:  # a judgement that was cut off must not go on with a gap in it
+            self._before = {lamp.guarantee: lamp.tested for lamp in self.lamps}
+            self._first, self._events = None, []
 
     async def _judge(self, now: float) -> None:
         assert self._first is not None
@@ -98,7 +101,8 @@ class Judge:
             lamp.tested = self._before.get(lamp.guarantee, 0) + result.tested
             if result.violations:
                 lamp.violated += 1
-                lamp.sentence = lamp.sentence or str(result.violations[0])
+                if not lamp.sentence:
+                    lamp.sentence, lamp.at = result.violations[0].sentence, result.violations[0].at
         since = now - self._first["at"] / 1000 if self._first else 0
         self.judged = f"judged over the last {since:.0f} s: {len(self._events)} events"
 

@@ -16,7 +16,14 @@ from labsched.model import Event, Execution, Kind, LockInfo, State
 RECENT = 50  # ended runs that are shown
 SECONDS = 300  # of history in the charts
 MOST_ATTEMPTS = 1500  # drawn in the timeline
-FEED = 100  # events that are listed
+FEED = 30  # events that are listed
+LONGEST = 80  # characters of what such a line says
+# Events that a busy cluster's own would wash away within a second.
+_NOTABLE = (
+    Kind.LEADER_ELECTED, Kind.LEADER_RESIGNED, Kind.INSTANCE_JOINED, Kind.INSTANCE_DRAINING, Kind.INSTANCE_LEFT,
+    Kind.INSTANCE_LOST, Kind.TASK_DEFINED, Kind.TASK_PAUSED, Kind.TASK_RESUMED, Kind.FAILED, Kind.DEAD, Kind.LOST,
+    Kind.REFUSED,
+)  # fmt: skip
 _ENDS = frozenset({str(state) for state in State} | {str(Kind.LOST)}) - {"RUNNING", "BUFFERED", "READY"}
 
 
@@ -52,6 +59,31 @@ class Held(msgspec.Struct):
     until: float
 
 
+class Line(msgspec.Struct, omit_defaults=True):
+    """An event as the feed lists it; `about`: the execution, task or lock, `said`: what else a person wants to know."""
+
+    id: str
+    at: float
+    kind: str
+    about: str
+    instance: str
+    said: str = ""
+
+
+def _line(event: Event) -> Line:
+    data = event.data
+    about = (
+        event.execution or event.task or (str(data.get("lock", "")) if event.kind.startswith("LOCK_") else "")
+    )
+    if event.kind.startswith("LEADER_"):
+        said = f"epoch {event.epoch}"
+    elif event.kind is Kind.REFUSED:
+        said = f"{data.get('what')}: {data.get('why')}"
+    else:
+        said = str(data.get("error") or data.get("reason") or "")
+    return Line(event.id, event.at, str(event.kind), about, event.instance or "", said[:LONGEST])
+
+
 class Model:
     """Everything that one feed keeps; `apply` changes it, `dirty` names the tasks whose numbers changed."""
 
@@ -62,7 +94,8 @@ class Model:
         self.locks: dict[str, Held] = {}
         self.seconds: deque[Second] = deque(maxlen=SECONDS)
         self.leaders: deque[dict[str, Any]] = deque(maxlen=50)
-        self.events: deque[Event] = deque(maxlen=FEED)
+        self.events: deque[Line] = deque(maxlen=FEED)
+        self.notable: deque[Line] = deque(maxlen=FEED)
         self.dirty: dict[str, None] = {}  # in the order in which they became so
 
     def load(self, running: Iterable[Execution], locks: Iterable[LockInfo]) -> None:
@@ -76,7 +109,9 @@ class Model:
 
     def apply(self, events: Iterable[Event]) -> None:
         for event in events:
-            self.events.append(event)
+            self.events.append(line := _line(event))
+            if event.kind in _NOTABLE:
+                self.notable.append(line)
             if event.task:
                 self.dirty[event.task] = None
             if event.kind is Kind.RUNNING:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from labsched.errors import ConfigError
 
-from .guard import Access
+from .guard import Access, check_address
 from .site import site
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ async def serve_web(
     there is no token.
     """
     settings = app.settings
-    access = Access(settings.web_host, token)
+    check_address(settings.web_host, token)
     listening = _listen(settings.web_host, settings.web_port)
     web = Web(settings.web_host, listening.getsockname()[1])
-    served = site(app, access, name=name)
+    served = site(app, Access(web.host, token, web.port), name=name)
     config = uvicorn.Config(
         served, http=_Protocol, lifespan="on", log_config=None, access_log=False, server_header=False,
         ws="none", proxy_headers=False, timeout_graceful_shutdown=LAST_ANSWERS, h11_max_incomplete_event_size=16_384,

@@ -22,7 +22,7 @@ from .actuator import Actuator
 from .api import Api
 from .endpoints import limited, told
 from .feed import Feed
-from .guard import COOKIE, Access, Guard, refused
+from .guard import Access, Guard, refused
 from .openapi import document
 from .prometheus import Exposition
 from .stream import stream
@@ -63,7 +63,7 @@ def site(app: Scheduler, access: Access, *, name: str | None = None) -> Starlett
     async def session(request: Request) -> Response:
         """Only whoever has the token comes here: the guard sees to it."""
         answer = Response(status_code=204)
-        answer.set_cookie(COOKIE, access.open_session(), httponly=True, samesite="strict", path="/")
+        answer.set_cookie(access.cookie, access.open_session(), httponly=True, samesite="strict", path="/")
         return answer
 
     @contextlib.asynccontextmanager

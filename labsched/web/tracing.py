@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -78,12 +79,19 @@ class _Open(msgspec.Struct):
     token: int = 0
 
 
+def _resource() -> Resource:
+    """As the environment says (OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES), and named labsched when it does not."""
+    found = Resource.create()
+    named = not str(found.attributes[SERVICE_NAME]).startswith("unknown_service")
+    return found if named else found.merge(Resource({SERVICE_NAME: "labsched"}))
+
+
 class Spans:
     """Turns events into spans on `processor` (a BatchSpanProcessor with the exporter of your choice)."""
 
     def __init__(self, processor: SpanProcessor, namespace: str) -> None:
         self._ids = _Ids()
-        self._provider = TracerProvider(id_generator=self._ids, shutdown_on_exit=False)
+        self._provider = TracerProvider(resource=_resource(), id_generator=self._ids, shutdown_on_exit=False)
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("labsched")
         self._namespace = namespace

@@ -2,15 +2,19 @@
 
     python tests/benchmarks/bench_web.py [--kept 100000] [--tasks 1000] [--dashboards 50]
 
-Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99) and the commands that a look costs the
-server; the share of a core that open dashboards cost an idle instance; and throughput and CPU time of an execution with
-and without them, in alternation.
+Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99); the commands that a look costs the
+server, by its own count (INFO commandstats, which counts the commands inside scripts too), with one instance and with
+ten; the memory of an instance's process without web, with it, and with an open dashboard; the share of a core that open
+dashboards cost an idle instance; and throughput and CPU time of an execution with and without them, in alternation.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
+import re
 import statistics
 import sys
 import time
@@ -92,18 +96,65 @@ async def rate(app: Scheduler, seconds: float) -> float:
 
 async def main(kept: int, tasks: int, dashboards: int) -> None:
     app = scheduler(tasks)
-    async with app.instance("i1"), serve_web(app, name="i1") as web:
+    async with app.instance("i1"):
         print(f"filled at {await drained(app, kept, tasks):,.0f} executions a second", flush=True)
-        idle = await rate(app, 10)
-        limits = httpx.Limits(max_connections=dashboards + 10)
-        async with httpx.AsyncClient(base_url=web.url, limits=limits, timeout=30) as client:
-            await refresh(app, client)
-            watched = await rate(app, 10)
-        print(
-            f"server: {watched - idle:.0f} commands a look (one a second), for any number of dashboards",
-            flush=True,
-        )
+        async with serve_web(app, name="i1") as web:
+            limits = httpx.Limits(max_connections=dashboards + 10)
+            async with httpx.AsyncClient(base_url=web.url, limits=limits, timeout=30) as client:
+                await refresh(app, client)
+        for others in (0, 9):
+            await look(app, others)
+        await memory(app)
     await cost(tasks, dashboards)
+
+
+async def look(app: Scheduler, others: int) -> None:
+    """What the server does more for a dashboard."""
+    async with contextlib.AsyncExitStack() as stack:
+        for n in range(others):
+            await stack.enter_async_context(app.instance(f"more{n}"))
+        web = await stack.enter_async_context(serve_web(app, name="i1"))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=web.url, timeout=30))
+        await asyncio.sleep(10)  # who joined has defined its tasks
+        idle = await rate(app, 10)
+        (await client.get("/api/state")).raise_for_status()
+        await asyncio.sleep(35)  # the judge's first snapshot, and its rest, are over
+        watched = await rate(app, 10)
+    print(f"{others + 1} instances: {watched - idle:.0f} commands a look (one a second)", flush=True)
+
+
+async def memory(app: Scheduler) -> None:
+    """Megabytes of a process of its own that joins this namespace."""
+    url = app._client.redis.connection_pool.connection_kwargs
+    where = f"redis://:{url.get('password') or ''}@{url['host']}:{url['port']}/{url.get('db') or 0}"
+    for said, arguments, opened in (
+        ("without web", ("--no-web",), False), ("with it", (), False), ("with an open dashboard", (), True)
+    ):  # fmt: skip
+        made = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "labsched", "instance", "--name", "measured", "--namespace", "bench", *arguments,
+            env={**os.environ, "LABSCHED_REDIS_URL": where, "LABSCHED_WEB_PORT": "0"}, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert made.stderr is not None
+        log = b""
+        while b"joined" not in log or not (arguments or b"dashboard at" in log):
+            log += await made.stderr.readline()
+        async with httpx.AsyncClient(timeout=None) as client, contextlib.AsyncExitStack() as stack:
+            if opened:
+                address = re.search(rb"dashboard at (http://[^/]+)", log)
+                assert address is not None
+                stream = client.stream("GET", f"{address[1].decode()}/api/stream")
+                await stack.enter_async_context(stream)
+            await asyncio.sleep(15)
+            resident = _resident(made.pid)
+        made.terminate()
+        await made.wait()
+        print(f"memory of an instance {said}: {resident:.0f} MiB", flush=True)
+
+
+def _resident(pid: int) -> float:
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
 
 
 async def cost(tasks: int, dashboards: int) -> None:

@@ -1,6 +1,6 @@
 // The page: takes messages, keeps the newest of everything, and fills the tables at most once a second.
 
-import { $, buttons, cells, clock, el, rows, run, span } from "./dom.js";
+import { $, about, buttons, cells, clock, el, rows, run, span } from "./dom.js";
 import { act, ask, token } from "./actions.js";
 import { follow } from "./stream.js";
 import * as charts from "./charts.js";
@@ -41,16 +41,19 @@ function draw() {
 }
 
 function alarm(m) {
-  const words = m.trouble || (m.guarantees || []).filter((g) => g.violated).map((g) => `${g.guarantee} is violated: ${g.sentence}`).join(" ");
-  const box = $("#alarm");
-  if (box.textContent !== words) box.textContent = words;
+  const violated = (m.guarantees || []).filter((g) => g.violated).map((g) => `${g.guarantee} is violated: ${g.sentence} (seen at ${clock(g.at)} UTC)`);
+  const lines = m.trouble ? [m.trouble, ...violated] : violated;
+  const box = $("#alarm"), words = lines.join("\n");
+  if (box.dataset.words !== words) box.replaceChildren(...lines.map((line) => el("p", { textContent: line })));
+  box.dataset.words = words;
   box.hidden = !words;
 }
 
 function instances(m) {
   rows($("#instances tbody"), m.instances, (i) => i.name, (row, i) => {
     cells(row, [
-      [i.name, "name"], [i.state, i.state === "ACTIVE" ? "good" : "bad"], [i.leader ? "♛ leader" : "", "info"],
+      [i.name, "name", "", about("executions", `instance=${i.name}`)], [i.state.toLowerCase(), i.state === "ACTIVE" ? "good" : "bad"],
+      [i.leader ? `♛ leader, epoch #${m.counts.ELECTED || 1}` : "", "info", i.leader ? `epoch ${i.epoch}` : ""],
       [`${i.running} of ${i.pool_size}`, "n"], [i.lease_left > 0 ? span(i.lease_left) : "over", "n"],
       [`${span(m.at - i.heartbeat / 1000)} ago`, "n"], [span(m.at - i.joined / 1000), "n"], [`${i.hostname} ${i.pid}`, "dim"],
     ]);
@@ -69,18 +72,19 @@ function guarantees(m) {
     if (item.textContent !== words) item.textContent = words;
     item.title = g.sentence || "";
   });
-  $("#judged").textContent = m.judged || "";
+  const violated = wanted.filter((g) => g.violated).length, held = wanted.filter((g) => g.tested && !g.violated).length;
+  $("#judged").textContent = `${violated ? `${violated} violated, ` : ""}${held} held, ${wanted.length - held - violated} not exercised · ${m.judged}`;
 }
 
 function tasks(m) {
   const find = $("#find").value.trim().toLowerCase();
   const all = Object.values(state.tasks).filter((t) => t.metrics.name.toLowerCase().includes(find))
     .sort((a, b) => (a.metrics.name < b.metrics.name ? -1 : 1));
-  $("#shown").textContent = all.length > MOST_ROWS ? `the first ${MOST_ROWS} of ${all.length}` : "";
+  $("#shown").textContent = all.length > MOST_ROWS ? `the first ${MOST_ROWS} of ${all.length}` : `${all.length} ${all.length === 1 ? "task" : "tasks"}`;
   rows($("#tasks tbody"), all.slice(0, MOST_ROWS), (t) => t.metrics.name, (row, t) => {
     const k = t.metrics, due = m.due[k.name], active = k.status === "ACTIVE";
     cells(row, [
-      [k.name, "name"], [k.status.toLowerCase(), active ? "good" : "bad"], [t.schedule, "dim"],
+      [k.name, "name", "", about("tasks", k.name)], [k.status.toLowerCase(), active ? "good" : "bad"], [t.schedule, "dim"],
       [due && active ? (due / 1000 > m.at ? `in ${span(due / 1000 - m.at)}` : "now") : ""],
       [t.last.toLowerCase(), t.last === "SUCCEEDED" ? "good" : t.last === "FAILED" || t.last === "DEAD" ? "bad" : ""],
       [`${k.running}`, "n"], [`${k.backlog}`, "n"], [`${k.succeeded}`, "n"], [`${k.failed}`, k.failed ? "n bad" : "n"],
@@ -98,7 +102,7 @@ function tasks(m) {
 function running(m) {
   const sorted = [...m.running].sort((a, b) => a.start - b.start).slice(0, MOST_ROWS);
   rows($("#running tbody"), sorted, (a) => a.execution, (row, a) => {
-    cells(row, [[run(a.execution), "name", a.execution], [a.instance], [`${a.number || 1}`, "n"], [span(m.at - a.start), "n"]]);
+    cells(row, [[run(a.execution), "name", a.execution, about("execution", a.execution)], [a.instance], [`${a.number || 1}`, "n"], [span(m.at - a.start), "n"]]);
     const cell = row.cells[4] || row.insertCell();
     const done = (m.progress || {})[a.execution];
     if (done && done[1] > 0) {
@@ -114,7 +118,7 @@ function running(m) {
 function recent(m) {
   rows($("#recent tbody"), m.recent, (a) => `${a.execution} ${a.number || 1} ${a.end}`, (row, a) => {
     const good = a.outcome === "SUCCEEDED", bad = ["FAILED", "DEAD", "LOST"].includes(a.outcome);
-    cells(row, [[run(a.execution), "name", a.execution], [a.outcome.toLowerCase(), good ? "good" : bad ? "bad" : ""], [a.instance], [span(a.end - a.start), "n"], [span(m.at - a.end), "n"]]);
+    cells(row, [[run(a.execution), "name", a.execution, about("execution", a.execution)], [a.outcome.toLowerCase(), good ? "good" : bad ? "bad" : ""], [a.instance], [span(a.end - a.start), "n"], [span(m.at - a.end), "n"]]);
     const again = ["FAILED", "DEAD"].includes(a.outcome);
     buttons(row, 5, again ? [["Requeue", `Requeue ${a.execution}`, () => act(path("executions", a.execution, "requeue"), () => `${a.execution} gets another life`)]] : []);
   });
@@ -126,17 +130,22 @@ function locks(m) {
   });
 }
 
+const TONE = { SUCCEEDED: "good", FAILED: "bad", DEAD: "bad", LOST: "bad", REFUSED: "bad", INSTANCE_LOST: "bad", LEADER_ELECTED: "info" };
+
 function events(m) {
-  const list = $("#events");
-  const wanted = [...m.events].reverse().map((e) => [e.id, `${clock(e.at)}  ${e.kind.padEnd(16)} ${[run(e.execution || e.task || ""), e.instance, e.epoch && `epoch ${e.epoch}`].filter(Boolean).join("  ")}`]);
-  if (list.dataset.newest === (wanted[0] || [""])[0]) return;
-  list.dataset.newest = (wanted[0] || [""])[0];
-  list.replaceChildren(...wanted.map(([, words]) => el("li", { textContent: words })));
+  const list = $("#events"), few = $("#notable").checked, wanted = few ? m.notable : m.events;
+  const shown = `${few} ${wanted.length ? wanted.at(-1).id : ""}`;
+  if (list.dataset.shown === shown) return;
+  list.dataset.shown = shown;
+  list.replaceChildren(...[...wanted].reverse().map((e) => el("li", {},
+    `${clock(e.at)}  `, el("span", { className: TONE[e.kind] || "", textContent: e.kind.padEnd(17) }),
+    [(e.instance || "").padEnd(4), e.about && run(e.about), e.said].filter(Boolean).join(" "))));
 }
 
 const path = (what, name, verb) => `/api/${what}/${encodeURIComponent(name)}/${verb}`;
 
 $("#find").addEventListener("input", draw);
+$("#notable").addEventListener("change", draw);
 $("#sign-in").addEventListener("click", ask);
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

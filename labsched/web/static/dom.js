@@ -31,14 +31,21 @@ export function rows(body, items, key, fill) {
   }
 }
 
-// Cells of a row: [text, class, what it is short for]; a cell is only touched when its words change.
+// Cells of a row: [text, class, what it is short for, where it leads]; a cell is only touched when its words change.
 export function cells(row, wanted) {
-  wanted.forEach(([text, className = "", full], at) => {
+  wanted.forEach(([text, className = "", full, href], at) => {
     const cell = row.cells[at] || row.insertCell();
-    if (cell.textContent !== text) { cell.textContent = text; cell.title = className === "name" ? full || text : ""; }
+    if (cell.textContent !== text) {
+      if (href) cell.replaceChildren(el("a", { textContent: text, href }));
+      else cell.textContent = text;
+      cell.title = full || (className === "name" ? text : "");
+    }
     if (cell.className !== className) cell.className = className;
   });
 }
+
+// The console's page about something.
+export const about = (...parts) => `/scheduler/console#/${parts.map(encodeURIComponent).join("/")}`;
 
 // Buttons at the end of a row: [label, what a screen reader says, action].
 export function buttons(row, at, wanted) {

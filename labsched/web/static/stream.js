@@ -28,8 +28,13 @@ async function read(reader, take) {
     if (done) return;
     const blocks = (rest + decoder.decode(value, { stream: true })).split("\n\n");
     rest = blocks.pop();
-    for (const block of blocks) if (block.startsWith("data: ")) take(JSON.parse(block.slice(6)));
+    for (const block of blocks) if (block.startsWith("data: ")) tell(take, block.slice(6));
   }
+}
+
+// A message that cannot be drawn is not a lost connection.
+function tell(take, data) {
+  try { take(JSON.parse(data)); } catch (error) { console.error(error); }
 }
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -2,7 +2,7 @@
 
 import { $, clock, el } from "./dom.js";
 
-const WINDOW = 120, LANE = 26, LEFT = 110, TOP = 6, BOTTOM = 22;
+const WINDOW = 120, LANE = 28, TOP = 6, BOTTOM = 22, MOST_ROWS = 6;
 const COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#0072b2", "#bbbbbb"];
 const bars = new Map();
 
@@ -28,32 +28,33 @@ export function draw(now, instances, leaders) {
   pen.scale(scale, scale);
   const style = getComputedStyle(document.documentElement);
   const ink = (name) => style.getPropertyValue(`--${name}`).trim();
-  const x = (at) => LEFT + ((at - now + WINDOW) / WINDOW) * (width - LEFT - 8);
-  const tasks = [...new Set([...bars.values()].map((bar) => bar.task))].sort();
   pen.font = "12px system-ui, sans-serif";
+  const left = 12 + Math.max(24, ...lanes.map((name) => pen.measureText(short(name)).width));
+  const x = (at) => left + ((at - now + WINDOW) / WINDOW) * (width - left - 8);
+  const crosses = [], tasks = [...new Set([...bars.values()].map((bar) => bar.task))].sort();
   pen.textBaseline = "middle";
   lanes.forEach((name, at) => {
     const y = TOP + at * LANE;
     pen.fillStyle = ink("lane");
-    pen.fillRect(LEFT, y + 2, width - LEFT - 8, LANE - 4);
+    pen.fillRect(left, y + 2, width - left - 8, LANE - 4);
     pen.fillStyle = ink("ink");
-    pen.fillText(name.length > 15 ? `${name.slice(0, 14)}…` : name, 0, y + LANE / 2);
+    pen.fillText(short(name), 0, y + LANE / 2);
   });
   pen.save();
   pen.beginPath();
-  pen.rect(LEFT, 0, width - LEFT - 8, height);
+  pen.rect(left, 0, width - left - 8, height);
   pen.clip();
-  for (const bar of bars.values()) {
-    const y = TOP + lanes.indexOf(bar.instance) * LANE, from = x(bar.start), to = Math.max(x(bar.end || now), from + 2);
-    const bad = ["FAILED", "DEAD", "LOST"].includes(bar.outcome);
-    pen.fillStyle = COLOURS[tasks.indexOf(bar.task) % COLOURS.length];
-    pen.fillRect(from, y + 5, to - from, LANE - 10);
-    if (bad) {
-      pen.fillStyle = ink("bad");
-      pen.font = "bold 13px system-ui, sans-serif";
-      pen.fillText("✕", to - 4, y + LANE / 2);
+  lanes.forEach((name, at) => {
+    for (const [bar, row, rows] of stacked([...bars.values()].filter((bar) => bar.instance === name), now)) {
+      const high = (LANE - 8) / rows, y = TOP + at * LANE + 4 + row * high, from = x(bar.start), to = Math.max(x(bar.end || now), from + 2);
+      pen.fillStyle = COLOURS[tasks.indexOf(bar.task) % COLOURS.length];
+      pen.fillRect(from, y, to - from, high - (rows > 1 ? 0.5 : 0));
+      if (bad(bar)) crosses.push([to, y + high / 2]);
     }
-  }
+  });
+  pen.fillStyle = ink("bad");
+  pen.font = "bold 13px system-ui, sans-serif";
+  for (const [at, y] of crosses) pen.fillText("✕", at - 4, y);
   pen.strokeStyle = ink("ink");
   for (const change of leaders.filter((l) => l.kind === "LEADER_ELECTED" && l.at > now - WINDOW)) {
     const y = TOP + lanes.indexOf(change.name) * LANE;
@@ -74,6 +75,25 @@ export function draw(now, instances, leaders) {
   legend(tasks);
 }
 
+// What runs at the same time lies one below the other: [bar, row, rows] for each.
+function stacked(own, now) {
+  const placed = [];
+  let ends = [], first = 0;
+  const close = () => { for (; first < placed.length; first += 1) placed[first].push(ends.length); ends = []; };
+  for (const bar of own.sort((a, b) => a.start - b.start)) {
+    if (ends.every((end) => end <= bar.start)) close();
+    let row = ends.findIndex((end) => end <= bar.start);
+    if (row < 0) row = ends.length < MOST_ROWS ? ends.length : ends.indexOf(Math.min(...ends));
+    ends[row] = Math.max(ends[row] || 0, bar.end || now);
+    placed.push([bar, row]);
+  }
+  close();
+  return placed;
+}
+
+const bad = (bar) => ["FAILED", "DEAD", "LOST"].includes(bar.outcome);
+const short = (name) => (name.length > 15 ? `${name.slice(0, 14)}…` : name);
+
 function legend(tasks) {
   const list = $("#colours"), named = tasks.slice(0, COLOURS.length);
   const shown = [...named, tasks.length > named.length ? `and ${tasks.length - named.length} more` : ""].join("\n");
@@ -90,8 +110,8 @@ function legend(tasks) {
 function words(lanes, now) {
   const parts = lanes.map((name) => {
     const own = [...bars.values()].filter((bar) => bar.instance === name);
-    const bad = own.filter((bar) => ["FAILED", "DEAD", "LOST"].includes(bar.outcome)).length;
-    return `${name}: ${own.length} attempts${bad ? `, ${bad} of them failed or lost` : ""}`;
+    const failed = own.filter(bad).length;
+    return `${name}: ${own.length} attempts${failed ? `, ${failed} of them failed or lost` : ""}`;
   });
   return `Attempts of the last ${WINDOW} seconds up to ${clock(now)} UTC. ${parts.join("; ")}`;
 }
