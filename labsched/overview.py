@@ -11,7 +11,8 @@ from collections.abc import Collection
 import msgspec
 
 from .model import InstanceInfo, State
-from .registry import Registry, Roll
+from .registry import Registry
+from .replies import Roll
 
 WAITING = (State.READY, State.RETRYING, State.BUFFERED)
 # Read in full by an overview that knows the one before; of the others only leases and the leader are new.

@@ -9,16 +9,13 @@ import heapq
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import msgspec
-
-from . import codec
+from . import codec, replies
 from .definition import script_fields
 from .errors import BacklogFull, ConfigError, UnknownExecution, UnknownTask
 from .model import (
     CatchUp,
     Execution,
     InstanceInfo,
-    Kind,
     LockInfo,
     Priority,
     State,
@@ -26,6 +23,7 @@ from .model import (
     TaskInfo,
     TaskStatus,
 )
+from .replies import Heads, Roll
 from .store import Store, pairs, text, texts
 
 CHUNK = 1000  # executions per enqueue call: long enough to be cheap, short enough not to hold up the server
@@ -35,29 +33,6 @@ MOST_LOCKS = 500
 # What a listing shows of an execution.
 BRIEF = ("state", "task", "slot", "created", "due", "started", "ended", "attempt", "losses", "token", "inst", "prio",
          "error", "reason", "prog", "cancel")  # fmt: skip
-
-
-class Roll(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is a member at `now` (Unix ms, the server's clock): the incarnation of each name, and when the lease of each
-    ends (ms). `lead`: incarnation and epoch of the leader, None when nobody leads."""
-
-    now: int
-    names: dict[str, str]
-    until: dict[str, float]
-    lead: tuple[str, int] | None
-
-
-class Heads(msgspec.Struct, frozen=True, kw_only=True):
-    """`now`: the server's clock, Unix ms. `due`: the next slot of each task that has one, `locks`: the end of each
-    that is held (the 500 that last longest), in ms. `running`: ids. `counts`: totals by kind since the beginning."""
-
-    now: int
-    roll: Roll
-    due: dict[str, int]
-    counts: dict[str, int]
-    running: tuple[str, ...]
-    locks: dict[str, int]
-    sizes: dict[State, int]
 
 
 class Registry:
@@ -195,7 +170,7 @@ class Registry:
                     )
                 )[0]
             )
-            wanted = [id for id in page if task is None or _task_of(id) == task]
+            wanted = [id for id in page if task is None or replies.task_of(id) == task]
             loaded = await self.load(wanted, brief=brief)
             found += [x for x in loaded if state is None or x.state is state]
             offset += len(page)
@@ -239,12 +214,12 @@ class Registry:
             *(("ZSCORE", key("due", ""), name) for name in names),
         )
         hashes, due = both[: len(names)], both[len(names) :]
-        return [_task_info(pairs(h), d) if h else None for h, d in zip(hashes, due, strict=True)]
+        return [replies.task_info(pairs(h), d) if h else None for h, d in zip(hashes, due, strict=True)]
 
     async def instances(self) -> list[InstanceInfo]:
         """Members, by name; one whose lease is over and that nobody has recovered yet is EXPIRED."""
         clock, *roll = await self._read(("TIME",), *self._roll())
-        return [info for info, _ in await self.members(_rolled(clock, roll))]
+        return [info for info, _ in await self.members(replies.rolled(clock, roll))]
 
     def _roll(self) -> tuple[tuple[Any, ...], ...]:
         key = self._store.key
@@ -265,7 +240,10 @@ class Registry:
         )
         rows = zip(asked, (read[at : at + len(each)] for at in range(0, len(read), len(each))), strict=True)
         return [
-            (_instance(name, inc, pairs(h), pairs(known[0]) if known else {}, held, roll), _lease(pairs(h)))
+            (
+                replies.instance(name, inc, pairs(h), pairs(known[0]) if known else {}, held, roll),
+                replies.lease_ms(pairs(h)),
+            )
             for (name, inc), (h, held, *known) in rows
             if h
         ]
@@ -279,7 +257,7 @@ class Registry:
         """Locks that cannot be taken now, by name."""
         key = self._store.key
         (clock,) = await self._read(("TIME",))
-        now = _ms(clock)
+        now = replies.ms(clock)
         (names,) = await self._read(("ZRANGEBYSCORE", key("locks"), f"({now}", "+inf"))
         return await self.load_locks(sorted(texts(names)), now)
 
@@ -290,7 +268,9 @@ class Registry:
             *(("HGETALL", key("lock", name)) for name in names), *(("ZCARD", key("lockq", name)) for name in names)
         )  # fmt: skip
         locks = zip(names, map(pairs, read[: len(names)]), read[len(names) :], strict=True)
-        return [_lock(name, h, now, waiters) for name, h, waiters in locks if h and int(h["until"]) > now]
+        return [
+            replies.lock(name, h, now, waiters) for name, h, waiters in locks if h and int(h["until"]) > now
+        ]
 
     async def counts(self) -> dict[str, int]:
         """Totals of the namespace by kind, since its first execution."""
@@ -312,14 +292,16 @@ class Registry:
             ("ZREVRANGE", key("locks"), 0, MOST_LOCKS - 1, "WITHSCORES"),
             *(("ZCARD", key("state", state)) for state in waiting),
         )  # fmt: skip
-        now = _ms(clock)
+        now = replies.ms(clock)
         return Heads(
             now=now,
-            roll=_rolled(clock, (names, leases, leader)),
-            due={text(name): int(float(score)) for name, score in _scores(due)},
+            roll=replies.rolled(clock, (names, leases, leader)),
+            due={text(name): int(float(score)) for name, score in replies.scores(due)},
             counts={kind: int(value) for kind, value in pairs(counts).items()},
             running=tuple(texts(running)),
-            locks={text(name): int(float(until)) for name, until in _scores(locks) if float(until) > now},
+            locks={
+                text(name): int(float(until)) for name, until in replies.scores(locks) if float(until) > now
+            },
             sizes=dict(zip(waiting, map(int, sizes), strict=True)),
         )
 
@@ -332,7 +314,9 @@ class Registry:
             *(("HGETALL", key("task", name)) for name in names), *(("HGETALL", key("stats", name)) for name in names)
         )  # fmt: skip
         both = zip(read[: len(names)], read[len(names) :], strict=True)
-        return _ms(clock), [(_task_info(pairs(h), None), _whole(stats)) for h, stats in both if h]
+        return replies.ms(clock), [
+            (replies.task_info(pairs(h), None), replies.whole(stats)) for h, stats in both if h
+        ]
 
     async def last_ends(self, tasks: Sequence[str]) -> dict[str, State]:
         """How the newest run that is over ended, of those tasks of whose two newest one is. Three commands for each."""
@@ -352,94 +336,5 @@ class Registry:
         for first in range(0, len(tasks), AT_ONCE):
             chunk = tasks[first : first + AT_ONCE]
             read = await self._read(*(("HGETALL", self._store.key("stats", task)) for task in chunk))
-            found += [_whole(stats) for stats in read]
+            found += [replies.whole(stats) for stats in read]
         return found
-
-
-def _whole(stats: Any) -> dict[str, int]:
-    return {field: int(float(value)) for field, value in pairs(stats).items()}
-
-
-def _task_of(id: str) -> str:
-    """The task of an execution id; task names hold none of the separators."""
-    for mark in "@~":
-        id = id.partition(mark)[0]
-    return id
-
-
-def _scores(reply: Any) -> list[tuple[Any, Any]]:
-    """WITHSCORES as pairs, whether the client made pairs of it or not."""
-    if reply and isinstance(reply[0], tuple | list):
-        return [(member, score) for member, score in reply]
-    return list(zip(reply[::2], reply[1::2], strict=True))
-
-
-def _task_info(h: dict[str, str], due: Any) -> TaskInfo:
-    kinds = {str(kind) for kind in Kind}
-    counts = {f[2:]: int(v) for f, v in h.items() if f.startswith("n:") and f[2:] in kinds}
-    return TaskInfo(
-        task=codec.decode_task(h["def"]),
-        status=h["status"],  # type: ignore[arg-type]
-        status_by=h.get("status_by", "code"),
-        next_due=None if due is None else int(float(due)),
-        watermark=int(h["watermark"]) if h.get("watermark") else None,
-        running=int(h.get("running", "0")),
-        backlog=int(h.get("backlog", "0")),
-        counts=counts,
-    )
-
-
-def _ms(clock: Any) -> int:
-    return int(clock[0]) * 1000 + int(clock[1]) // 1000
-
-
-def _rolled(clock: Any, read: Sequence[Any]) -> Roll:
-    names, leases, leader = read
-    now, lead = _ms(clock), pairs(leader)
-    until = {text(inc): float(score) for inc, score in _scores(leases)}
-    leads = bool(lead) and float(lead["until"]) > now
-    return Roll(
-        now=now,
-        names={name: inc for name, inc in pairs(names).items() if inc in until},
-        until=until,
-        lead=(lead["inc"], int(lead["epoch"])) if leads else None,
-    )
-
-
-def _lease(h: dict[str, str]) -> float:
-    """How long a member's lease is after each heartbeat, in ms, by the settings that it joined with."""
-    return float((codec.from_json(h.get("facts") or "{}") or {}).get("lease") or 0) * 1000
-
-
-def _instance(
-    name: str, inc: str, h: dict[str, str], handlers: dict[str, str], held: int, roll: Roll
-) -> InstanceInfo:
-    left = roll.until[inc] - roll.now
-    leads = roll.lead is not None and roll.lead[0] == inc
-    return InstanceInfo(
-        name=name,
-        incarnation=int(inc),
-        state=h["state"] if left > 0 else "EXPIRED",  # type: ignore[arg-type]
-        leader=leads,
-        epoch=roll.lead[1] if roll.lead and leads else None,
-        joined=int(h["joined"]),
-        heartbeat=int(h["seen"]),
-        lease_left=left / 1000,
-        pool_size=int(h["pool"]),
-        running=int(held),
-        hostname=h["hostname"],
-        pid=int(h["pid"]),
-        handlers={task: int(version) for task, version in handlers.items()},
-    )
-
-
-def _lock(name: str, h: dict[str, str], now: int, waiters: int) -> LockInfo:
-    return LockInfo(
-        name=name,
-        owner=h["owner"],
-        token=int(h["token"]),
-        lock_until=int(h["until"]),
-        left=(int(h["until"]) - now) / 1000,
-        released=h.get("released") == "1",
-        waiters=int(waiters),
-    )

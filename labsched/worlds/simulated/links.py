@@ -151,7 +151,13 @@ class SimPipeline(Pipeline):
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = self.command_stack
-        if not commands or self.scripts or self.connection or self.is_transaction or self.explicit_transaction:
+        if (
+            not commands
+            or self.scripts
+            or self.connection
+            or self.is_transaction
+            or self.explicit_transaction
+        ):
             return list(await super().execute(raise_on_error))
         self.command_stack = []
         connection = await self.connection_pool.get_connection()
