@@ -151,13 +151,19 @@ class SimPipeline(Pipeline):
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         commands = self.command_stack
-        if not commands or self.scripts or self.connection or self.is_transaction or self.explicit_transaction:
+        if (
+            not commands
+            or self.scripts
+            or self.connection
+            or self.is_transaction
+            or self.explicit_transaction
+        ):
             return list(await super().execute(raise_on_error))
-        self.command_stack = []
         connection = await self.connection_pool.get_connection()
         try:
             return await self._execute_pipeline(connection, commands, raise_on_error)
         finally:
+            self.command_stack = []
             await self.connection_pool.release(connection)
 
     async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
