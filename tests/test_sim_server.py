@@ -41,6 +41,8 @@ def test_a_client_that_decodes_gets_text(world: World) -> None:
         pipe = r.pipeline(transaction=False)
         pipe.lindex("l", 0)
         assert await pipe.execute() == ["ü"]
+        await r.hset("h", "ü", "x")
+        assert await r.hgetall("h") == {"ü": "x"}
 
     world.do(main)
 
@@ -58,6 +60,27 @@ def test_a_pipeline_is_one_message_and_an_error_in_it_stops_nothing(world: World
     world.do(main)
     requests = [m for m in world.net.messages() if m.kind == "request"]
     assert [m.name for m in requests] == ["SET +2"]
+
+
+def test_pipelines_one_after_the_other_use_one_connection_and_a_broken_one_is_replaced(world: World) -> None:
+    async def main() -> None:
+        server = world.server()
+        r = world.client(server)
+
+        async def twice() -> None:
+            pipe = r.pipeline(transaction=False)
+            pipe.hset("h", "a", 1).hgetall("h")
+            assert (await pipe.execute())[1] == {b"a": b"1"} and not pipe.command_stack
+
+        await twice()
+        await twice()
+        server.restart()
+        with pytest.raises(redis.ConnectionError):
+            await r.pipeline(transaction=False).ping().execute()
+        await twice()
+
+    world.do(main)
+    assert sum(m.kind == "connect" for m in world.net.messages()) == 2
 
 
 def test_a_watched_key_that_changes_fails_the_transaction(world: World) -> None:

@@ -217,6 +217,35 @@ def test_replies_and_data_are_those_of_fakeredis_s_own_way(commands: list[list[s
     assert state(short) == state(long)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(HASHES | KEYS, max_size=30), st.sampled_from([0, 60, 1000]))
+def test_a_client_that_reads_a_hash_gets_what_fakeredis_answers(
+    commands: list[list[str]], later: int
+) -> None:
+    session = Session()
+    for words in [*map(str.split, FIRST), *commands]:
+        session.script(*words)
+    session.now += later
+    for key in (*(words.split()[1] for words in FIRST), "none"):
+        found = session.do("HGETALL", key)
+        # In small letters it goes fakeredis's own way.
+        assert repr(flat(found)) == repr(session.do("hgetall", key)), key
+    assert not isinstance(session.do("hgetall", "h1"), dict), "else both went the same way"
+
+
+def flat(reply: Any) -> Any:
+    return [word for field in reply.items() for word in field] if isinstance(reply, dict) else reply
+
+
+def test_a_hash_is_read_the_short_way_unless_the_command_is_part_of_a_transaction() -> None:
+    session = Session()
+    filled(session)
+    assert session.do("HGETALL", "h") == {b"a": b"1"}
+    session.do("MULTI")
+    assert session.do("HGETALL", "h") == b"QUEUED"
+    assert session.do("EXEC") == [[b"a", b"1"]]
+
+
 @pytest.mark.parametrize("score", [0, 5, -7, 10**15, TODAY, EXACT - 1, 1 - EXACT])
 def test_whole_numbers_below_two_to_the_53rd_are_scores_that_need_no_long_way(score: int) -> None:
     session = Session()

@@ -131,7 +131,7 @@ class SimPool(aioredis.ConnectionPool):
     """redis-py's, without what it measures at every turn; most of a pipeline's time went there."""
 
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
-        connection = self.get_available_connection()
+        connection = self.get_available_connection()  # type: ignore[no-untyped-call]
         try:
             await self.ensure_connection(connection)
         except BaseException:
@@ -159,11 +159,11 @@ class SimPipeline(Pipeline):
             or self.explicit_transaction
         ):
             return list(await super().execute(raise_on_error))
-        self.command_stack = []
         connection = await self.connection_pool.get_connection()
         try:
             return await self._execute_pipeline(connection, commands, raise_on_error)
         finally:
+            self.command_stack = []
             await self.connection_pool.release(connection)
 
     async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> list[Any]:
@@ -197,7 +197,7 @@ class SimRedis(aioredis.Redis):
         self.set_response_callback("HGETALL", _paired)
         self._limit = request_timeout
         self._idle: list[Channel] = []
-        self._encoder = pool.get_encoder()
+        self._encoder = pool.get_encoder()  # type: ignore[no-untyped-call]
         if isinstance(node, Node):
             node.on_kill(self._line.hang_up_all)
 
@@ -267,11 +267,11 @@ def _shaped(reply: Any, command: Any, options: dict[str, Any], encoder: Any, cal
     return callback(reply, **options)
 
 
-def _paired(reply: Any, **options: Any) -> dict[Any, Any]:
+def _paired(response: Any, **kwargs: Any) -> dict[Any, Any]:
     """What redis-py makes of HGETALL's reply, which is a mapping already when it came by the shorter way."""
-    if isinstance(reply, dict):
-        return reply
-    fields = iter(reply)
+    if isinstance(response, dict):
+        return response
+    fields = iter(response)
     return dict(zip(fields, fields, strict=True))
 
 
