@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import pandas as pd
 import pytest
 from histories import History, X
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -287,3 +290,156 @@ def test_a_simulated_run_with_a_killed_leader_is_drawn_alike_each_time():
     assert led.halt.tolist()[led.band.tolist().index(victim)] == 6.0
     assert set(of(drawn, "request").to) == {"server"}
     assert drawn.png() == lab.spacetime(rec).png() and drawn._repr_png_()[1] == {"alt": drawn.alt}
+
+
+# --- the causal past
+
+
+def past(drawn, **which):
+    """The names of what happened before that row: kind and name of messages, kind of the rest."""
+    found = drawn.causal_past(row_of(drawn, **which))
+    return {f"{row['name']} {row.kind}" if pd.notna(row.to) else row.kind for _, row in found.iterrows()}
+
+
+def row_of(drawn, **which):
+    (row,) = drawn.data.index[
+        [all(row[k] == v for k, v in which.items()) for _, row in drawn.data.iterrows()]
+    ]
+    return row
+
+
+def said(at, who, name, *, back=True, there=True, takes=0.1):
+    """A request with its reply; without `there` the request is lost, without `back` the reply."""
+    asked = message(
+        at, at + takes if there else None, who, "server", "request", name, "" if there else "lost"
+    )
+    if not there:
+        return [asked]
+    over = at + 2 * takes if back else None
+    return [asked, message(at + takes, over, "server", who, "reply", name, "" if back else "lost")]
+
+
+def test_the_past_of_a_message_follows_lines_and_arrivals_and_nothing_else():
+    log = [*said(1, "i1", "a"), *said(2, "i2", "b"), *said(3, "i1", "c"), *said(3.05, "i2", "d")]
+    drawn = picture(two(), log, start=0.5, until=5)
+    # i2 heard of a through the server, in the reply to b; c had left before d arrived, and d before c's reply came.
+    assert past(drawn, name="d", kind="request") - {"leader"} == {
+        *("a request", "a reply", "b request", "b reply", "d request"),
+    }
+    assert past(drawn, name="c", kind="request") - {"leader"} == {"a request", "a reply", "c request"}
+    assert past(drawn, name="a", kind="request") == {"a request"}  # it had not been told that it leads
+
+
+def test_a_request_never_received_tells_nobody_but_its_own_line():
+    log = [*said(1, "i1", "a", there=False), *said(2, "i2", "b"), *said(3, "i1", "c"), *said(4, "i2", "d")]
+    drawn = picture(two(), log, start=0.5, until=5)
+    assert "a request" not in past(drawn, name="b", kind="reply")
+    # The server learns that i1 had sent it from what i1 says next, and so does i2 later.
+    assert {"a request", "c request"} <= past(drawn, name="c", kind="reply")
+    assert "a request" not in past(drawn, name="d", kind="request")
+    assert {"a request", "c request", "c reply"} <= past(drawn, name="d", kind="reply")
+
+
+def test_a_lost_reply_leaves_its_asker_ignorant_of_what_the_server_did():
+    log = [*said(1, "i1", "a"), *said(2, "i2", "b", back=False), *said(3, "i2", "c"), *said(4, "i2", "d")]
+    drawn = picture(two(), log, start=0.5, until=5)
+    assert past(drawn, name="c", kind="request") == {"b request", "c request"}
+    assert {"a request", "b reply"} <= past(drawn, name="d", kind="request")  # the reply to c told it
+
+
+def test_what_a_crashed_instance_sent_counts_and_what_was_sent_to_it_does_not():
+    log = [*said(1.95, "i1", "a"), *said(3, "i2", "b")]
+    log[1] = log[1]._replace(arrived=None, lost="dead")
+    drawn = picture(two().at(2).fault("kill", "i1").at(2.5).fault("restart", "i1"), log, start=0.5, until=5)
+    assert past(drawn, kind="fault", name="kill") == {"a request", "fault"}
+    assert "a request" in past(drawn, name="b", kind="reply")
+    assert "fault" not in past(drawn, name="b", kind="reply")  # nobody was told of the kill
+
+
+def test_a_paused_instance_wakes_up_knowing_only_what_it_knew_and_what_arrived_meanwhile():
+    log = [*said(1, "i1", "a"), *said(3, "i2", "b"), *said(6, "i1", "late", there=False)]
+    log += [message(3.5, 3.6, "server", "i1", "reply", "told"), *said(7, "i1", "c")]
+    log.sort()
+    drawn = picture(two().at(2).fault("pause", "i1").at(5).fault("resume", "i1"), log, start=0.5, until=8)
+    assert past(drawn, kind="fault", name="pause") - {"leader"} == {"a request", "a reply", "fault"}
+    assert past(drawn, name="late", kind="request") >= {"told reply", "b request", "b reply", "fault"}
+    assert "late request" in past(drawn, name="c", kind="request")
+
+
+def test_messages_that_are_left_out_of_the_picture_or_its_window_carry_knowledge_too():
+    log = [*said(1, "i1", "a"), *(part for n in range(200) for part in trip(2 + n * 0.01, "i2"))]
+    log += said(6, "i2", "b")
+    drawn = picture(two(), log, start=5, until=7)
+    assert past(drawn, name="b", kind="request") == {
+        "b request",
+        "leader",
+    }  # its election, by a heartbeat at 2 s
+    assert len(of(picture(two(), log, start=0, until=7), "request", "reply")) == 150
+
+
+def test_what_the_server_wrote_down_has_everything_in_its_past_that_had_reached_the_server():
+    log = [*said(9.0, "i1", "a"), *said(10.1495, "i2", "b", takes=0.0507), *said(10.25, "i1", "c")]
+    drawn = picture(doubled(), log, start=6, until=11.7, guarantee="one-execution-per-slot")
+    for who in ("i1", "i2"):
+        found = past(drawn, kind="violation", band=who)
+        # b arrived within the millisecond that history gives the violation.
+        assert {"a request", "b request", "attempt"} <= found and "c request" not in found
+
+
+def test_at_one_instant_the_order_of_the_log_decides():
+    log = [
+        message(1, 1, "i1", "server", "request", "a"),
+        message(1, 1, "server", "i1", "reply", "a"),
+        message(1, 1, "i1", "server", "request", "b"),
+    ]
+    drawn = picture(two(), log, start=0.5, until=2)
+    assert past(drawn, name="b", kind="request") >= {"a request", "a reply"}
+    assert "b request" not in past(drawn, name="a", kind="reply")
+
+
+def test_there_is_no_past_of_a_row_that_there_is_not():
+    drawn = picture(two(), trip(1.0), start=0, until=2)
+    with pytest.raises(ConfigError, match="the picture has no row 99: 3 things are drawn, from 0 on"):
+        drawn.causal_past(99)
+
+
+# --- the widget
+
+
+def test_each_mark_of_the_svg_belongs_to_a_row_and_each_row_in_the_window_has_a_mark():
+    log = [*trip(9.0, takes=0.1), message(9.5, None, "i1", "server", lost="lossy")]
+    drawn = picture(doubled(), log, guarantee="one-execution-per-slot")
+    ids = re.findall(r'id="(mark-(\d+)-\d+)"', drawn.interactive().svg)
+    assert len({full for full, _ in ids}) == len(ids)
+    assert {int(row) for _, row in ids} == {*drawn.data.index}
+
+
+def test_a_mark_says_who_sent_what_when_and_what_became_of_it():
+    log = [
+        *said(1, "i1", "a"),
+        *said(2, "i1", "b", there=False),
+        *said(3, "i1", "b"),
+        *said(4, "i2", "c", back=False),
+    ]
+    h = two().at(4.5).take("export", 21, "i1", until=9).at(4.8).fault("kill", "i2")
+    drawn = picture(h, log, start=0.5, until=5)
+    words = [mark["said"] for mark in drawn.interactive().marks]
+    assert words[0] == (
+        "i1 to server: request a, sent at 1.000 s, arrived at 1.100 s; reply sent at 1.100 s, arrived at 1.200 s"
+    )
+    assert words[2] == "i1 to server: request b, sent at 2.000 s, lost (lost)"
+    assert words[3].endswith("reply sent at 3.100 s, arrived at 3.200 s")
+    assert words[5].endswith("reply sent at 4.100 s, lost (lost)")
+    assert {"i1 holds lock export #4, 4.500 to 9.000 s", "i2 killed 4.8 s"} <= {*words}
+
+
+def test_the_widget_is_the_picture_for_who_has_no_front_end():
+    drawn = picture(two(), trip(1.0), start=0, until=2)
+    view = drawn.interactive()
+    data, meta = view._repr_mimebundle_()
+    assert data["image/png"] == drawn.png() and meta["image/png"] == {"alt": drawn.alt}
+    assert data["text/plain"] == repr(view) == f"<interactive {repr(drawn)[1:]}"
+    assert (
+        "<svg" not in str(data["text/plain"]) and "text/html" not in data
+    )  # a stored notebook keeps the PNG alone
+    assert view.chosen is None and view.wide == 1265

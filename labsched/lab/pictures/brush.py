@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -18,6 +20,16 @@ class Brush:
 
     def __init__(self, axes: Axes, inch: float) -> None:
         self.axes, self.inch = axes, inch
+        self._parts = itertools.count()
+
+    @contextlib.contextmanager
+    def mark(self, row: int) -> Iterator[None]:
+        """What is drawn meanwhile shows that row of `.data`: an SVG file names its groups `mark-ROW-N`."""
+        before = set(self.axes.get_children())
+        yield
+        for artist in self.axes.get_children():
+            if artist not in before:
+                artist.set_gid(f"mark-{row}-{next(self._parts)}")
 
     def box(self, start: float, end: float, y: float, high: float, look: Look, **more: Any) -> None:
         self.axes.add_patch(Rectangle((start, y), end - start, high, **({"linewidth": 0.8} | look | more)))

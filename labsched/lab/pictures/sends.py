@@ -35,6 +35,7 @@ class Arrow(msgspec.Struct, kw_only=True):
     kind: str
     name: str
     lost: str = ""
+    number: int = 0  # its place in the message log
 
     @property
     def dullness(self) -> int:
@@ -103,7 +104,7 @@ def arrows(rec: Recording, start: float, end: float) -> list[Arrow]:
         )
         raise ConfigError(f"the recording holds no messages: {why}")
     return [
-        _arrow(message) for message in rec.message_log
+        _arrow(message, number) for number, message in enumerate(rec.message_log)
         if message.sent <= end and (message.sent if message.arrived is None else message.arrived) >= start
     ]  # fmt: skip
 
@@ -116,8 +117,8 @@ def thinned(found: list[Arrow], focus: float, most: int = MOST_ARROWS) -> list[A
     return sorted(order[:most], key=lambda arrow: arrow.sent)
 
 
-def _arrow(message: Message) -> Arrow:
+def _arrow(message: Message, number: int) -> Arrow:
     return Arrow(
         sent=message.sent, arrived=message.arrived, source=message.source, destination=message.destination,
-        kind=message.kind, name=message.name, lost=message.lost,
+        kind=message.kind, name=message.name, lost=message.lost, number=number,
     )  # fmt: skip

@@ -97,6 +97,14 @@ class Space:
         self.height = 0.0
         for name in self._names():
             self._add(name)
+        held = [bar for strip in self.strips for bar in (*strip.leases, *strip.bars)]
+        signs = (*read.marks, *self.refused, *self.told, *self.rings)
+        self.things: list[sends.Arrow | Bar] = [*self.arrows, *held, *signs]  # a row of `.data` each
+        self._rows = {id(thing): row for row, thing in enumerate(self.things)}
+
+    def row(self, thing: sends.Arrow | Bar) -> int:
+        """Its row in `.data`."""
+        return self._rows[id(thing)]
 
     @property
     def hidden(self) -> int:
@@ -105,24 +113,7 @@ class Space:
 
     @property
     def data(self) -> pd.DataFrame:
-        rows = [
-            Row(
-                kind=arrow.kind, band=arrow.source, to=arrow.destination, start=arrow.sent, end=arrow.arrived,
-                name=arrow.name, lost=arrow.lost,
-            )
-            for arrow in self.arrows
-        ]  # fmt: skip
-        marks = (*self.refused, *self.told, *self.rings)
-        rows += [self._row(bar) for strip in self.strips for bar in (*strip.leases, *strip.bars)]
-        rows += [self._row(bar) for bar in (*self.read.marks, *marks)]
-        return frame(rows, _DTYPES)
-
-    @staticmethod
-    def _row(bar: Bar) -> Row:
-        return Row(
-            kind=bar.kind, band=bar.band, start=bar.start, end=bar.end, halt=bar.halt, name=bar.outcome,
-            token=bar.token, rank=bar.rank, label=bar.label,
-        )  # fmt: skip
+        return frame(map(_row, self.things), _DTYPES)
 
     # --- lanes
 
@@ -237,3 +228,15 @@ class Space:
                 band=name, kind="violation", start=at, end=at, outcome=self.violation.guarantee,
                 label=sends.sentence(self.rec, self.violation),
             )  # fmt: skip
+
+
+def _row(thing: sends.Arrow | Bar) -> Row:
+    if isinstance(thing, Bar):
+        return Row(
+            kind=thing.kind, band=thing.band, start=thing.start, end=thing.end, halt=thing.halt, name=thing.outcome,
+            token=thing.token, rank=thing.rank, label=thing.label,
+        )  # fmt: skip
+    return Row(
+        kind=thing.kind, band=thing.source, to=thing.destination, start=thing.sent, end=thing.arrived,
+        name=thing.name, lost=thing.lost,
+    )  # fmt: skip

@@ -5,12 +5,15 @@ Lamport, "Time, Clocks, and the Ordering of Events in a Distributed System", CAC
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ...errors import ConfigError
 from ..figures import Picture, style
 from . import captions
 from .bars import Bar
 from .brush import Brush
+from .causal import Stamp, marks_of, stamps
 from .ink import (
     ABSENT,
     BLACK,
@@ -38,12 +41,15 @@ from .spaces import Space, Strip
 from .wires import Wires, refusal_rows
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ...worlds.recording import Recording
+    from .interactive import Interactive
 
 
 def spacetime(
     rec: Recording, start: float | None = None, end: float | None = None, *, guarantee: str | None = None
-) -> Picture:
+) -> SpaceTime:
     """Which messages went between whom, and who believed what meanwhile; `start` and `end` are seconds since the
     recording began.
 
@@ -58,6 +64,38 @@ def spacetime(
         return _Drawing(space).picture
 
 
+class SpaceTime(Picture):
+    """The picture, which also knows what happened before what."""
+
+    def __init__(self, space: Space, size: tuple[float, float]) -> None:
+        super().__init__("spacetime", size, space.data, captions.alt(space))
+        self.space = space
+
+    def causal_past(self, row: int) -> pd.DataFrame:
+        """The rows of `.data` that happened before that one, and itself: what can have had a part in it.
+
+        A message stands for its sending, everything else for its beginning. Messages that are left out of the
+        picture count too. ConfigError when there is no such row.
+        """
+        if row not in self.data.index:
+            raise ConfigError(f"the picture has no row {row!r}: {len(self.data)} things are drawn, from 0 on")
+        return self.data[[self.stamps[row].follows(other) for other in self.stamps]]
+
+    @cached_property
+    def stamps(self) -> list[Stamp]:
+        """When each row of `.data` happened, and what it can have known."""
+        return stamps(marks_of(self.space), self.space.rec.message_log)
+
+    def interactive(self) -> Interactive:
+        """The picture as a widget: a mark says what it is, and pressed lights its causal past.
+
+        In a browser with a running kernel; elsewhere the PNG. docs/pictures.md says how it is used.
+        """
+        from .interactive import Interactive
+
+        return Interactive(self)
+
+
 class _Drawing:
     """One page: title, lanes with arrows across them, key."""
 
@@ -69,7 +107,7 @@ class _Drawing:
         above, below = head_height(told), key_height(parts)
         self.body = space.height + 0.2 + 0.17 * refusal_rows(space)[1]
         height = above + self.body + below
-        self.picture = Picture("spacetime", (WIDTH, height), space.data, captions.alt(space))
+        self.picture = SpaceTime(space, (WIDTH, height))
         axes = self.picture.add_axes((LEFT / WIDTH, below / height, AXIS / WIDTH, self.body / height))
         axes.set_xlim(self.read.start, self.read.end)
         axes.set_ylim(self.body, 0)
@@ -93,14 +131,17 @@ class _Drawing:
         if not strip.server:
             self._ground(strip)
         for mark, _ in strip.labels:
-            self._fault(strip, mark)
+            with self.brush.mark(self.space.row(mark)):
+                self._fault(strip, mark)
         self.brush.axes.plot(
             [self.read.start, self.read.end], [strip.line] * 2, color=BLACK, linewidth=1.3, zorder=3.2
         )
         for bar in strip.leases:
-            self._lease(strip, bar)
+            with self.brush.mark(self.space.row(bar)):
+                self._lease(strip, bar)
         for bar in strip.bars:
-            self._bar(strip, bar)
+            with self.brush.mark(self.space.row(bar)):
+                self._bar(strip, bar)
         self._labels(strip)
 
     def _ground(self, strip: Strip) -> None:
@@ -186,14 +227,18 @@ class _Drawing:
             self.brush.line(mark.start, top, strip.line + 0.02, GREY)
 
     def _labels(self, strip: Strip) -> None:
-        inch = self.space.inch
         for mark, row in strip.labels:
-            left = label_span(self.read, inch, mark)[0]
-            y = strip.top + 0.06 + (row + 0.5) * LABEL_ROW
-            moment = MOMENTS.get(mark.outcome or "") if not strip.server else None
-            x = left + (0.13 if moment and left >= mark.start else 0.05) * inch
-            self.brush.text(x, y, fault_label(mark), plate=True, ha="left", fontsize=9.5, zorder=6)
-            if moment:
-                self.brush.marks(
-                    [(mark.start, y)], moment[0], 13, moment[1], markeredgecolor="white", markeredgewidth=1.3, zorder=7
-                )  # fmt: skip
+            with self.brush.mark(self.space.row(mark)):
+                self._label(strip, mark, row)
+
+    def _label(self, strip: Strip, mark: Bar, row: int) -> None:
+        inch = self.space.inch
+        left = label_span(self.read, inch, mark)[0]
+        y = strip.top + 0.06 + (row + 0.5) * LABEL_ROW
+        moment = MOMENTS.get(mark.outcome or "") if not strip.server else None
+        x = left + (0.13 if moment and left >= mark.start else 0.05) * inch
+        self.brush.text(x, y, fault_label(mark), plate=True, ha="left", fontsize=9.5, zorder=6)
+        if moment:
+            self.brush.marks(
+                [(mark.start, y)], moment[0], 13, moment[1], markeredgecolor="white", markeredgewidth=1.3, zorder=7
+            )  # fmt: skip

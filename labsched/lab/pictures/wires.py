@@ -46,17 +46,21 @@ class Wires:
         flights = [arrow.arrived - arrow.sent for arrow in self.space.arrows if arrow.arrived is not None]
         usual = median(flights) if flights else 0.0
         for arrow in self.space.arrows:
-            start, end = self.lines[arrow.source], self.lines[arrow.destination]
-            look = ARROWS.get(arrow.kind, OTHER)[0]
-            if arrow.arrived is None:
-                self._lost(arrow, start, end, usual, look)
-                continue
-            self.brush.axes.add_patch(
-                FancyArrowPatch(
-                    (arrow.sent, start), (arrow.arrived, end), arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0,
-                    zorder=4.2, joinstyle="miter", **look,
-                )
-            )  # fmt: skip
+            with self.brush.mark(self.space.row(arrow)):
+                self._arrow(arrow, usual)
+
+    def _arrow(self, arrow: Arrow, usual: float) -> None:
+        start, end = self.lines[arrow.source], self.lines[arrow.destination]
+        look = ARROWS.get(arrow.kind, OTHER)[0]
+        if arrow.arrived is None:
+            self._lost(arrow, start, end, usual, look)
+            return
+        self.brush.axes.add_patch(
+            FancyArrowPatch(
+                (arrow.sent, start), (arrow.arrived, end), arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0,
+                zorder=4.2, joinstyle="miter", **look,
+            )
+        )  # fmt: skip
 
     def _lost(self, arrow: Arrow, start: float, end: float, usual: float, look: Look) -> None:
         """A stub with a cross, and why."""
@@ -87,9 +91,9 @@ class Wires:
             )
             y = self.lines[arrow.source] + (0.11 if down else -0.11)
             colour = TROUBLE if arrow.lost else BLUE
-            self.brush.text(
-                left + 0.05 * inch, y, text, plate=True, ha="left", fontsize=8, color=colour, zorder=5.4
-            )
+            words: Look = {"plate": True, "ha": "left", "fontsize": 8, "color": colour, "zorder": 5.4}
+            with self.brush.mark(self.space.row(arrow)):
+                self.brush.text(left + 0.05 * inch, y, text, **words)
 
     @staticmethod
     def _said(arrow: Arrow) -> str:
@@ -104,32 +108,34 @@ class Wires:
     def _refusals(self) -> None:
         line, inch = self.lines[self.server], self.space.inch
         for bar in self.space.refused:
-            self.brush.marks([(bar.start, line)], "s", 11, TROUBLE, markeredgecolor="white", zorder=6)
-            self.brush.text(bar.start, line, "R", fontsize=8, weight="bold", color="white", zorder=6.1)
+            with self.brush.mark(self.space.row(bar)):
+                self.brush.marks([(bar.start, line)], "s", 11, TROUBLE, markeredgecolor="white", zorder=6)
+                self.brush.text(bar.start, line, "R", fontsize=8, weight="bold", color="white", zorder=6.1)
         for bar, row in refusal_rows(self.space)[0]:
             y = self.space.strips[-1].line + 0.18 + row * 0.17
             told, wide = _refusal(bar), len(_refusal(bar)) * _SIDE * inch
             over = bar.start + wide > self.read.end + 0.25 * inch
-            self.brush.text(
-                bar.start, y, told, ha="right" if over else "left", fontsize=8.5, color=TROUBLE, zorder=6
-            )
+            look: Look = {"ha": "right" if over else "left", "fontsize": 8.5, "color": TROUBLE, "zorder": 6}
+            with self.brush.mark(self.space.row(bar)):
+                self.brush.text(bar.start, y, told, **look)
 
     def _told(self) -> None:
         for bar in self.space.told:
-            look: Look = {"markeredgecolor": "white", "zorder": 6}
-            self.brush.marks([(bar.start, self.lines[bar.band])], "D", 10, BLACK, **look)
-            self.brush.text(
-                bar.start, self.lines[bar.band], "!", fontsize=8, weight="bold", color="white", zorder=6.1
-            )
+            line = self.lines[bar.band]
+            with self.brush.mark(self.space.row(bar)):
+                self.brush.marks([(bar.start, line)], "D", 10, BLACK, markeredgecolor="white", zorder=6)
+                self.brush.text(bar.start, line, "!", fontsize=8, weight="bold", color="white", zorder=6.1)
 
     def _violation(self) -> None:
         for ring in self.space.rings[:1]:
             look: Look = {"linestyle": (0, (2, 2)), "linewidth": 1.6, "zorder": 2.8}
-            self.brush.line(ring.start, 0, self.space.height, TROUBLE, **look)
+            with self.brush.mark(self.space.row(ring)):
+                self.brush.line(ring.start, 0, self.space.height, TROUBLE, **look)
         for ring in self.space.rings:
             band = ring.band if ring.band in self.lines else self.server
             look = {"markeredgecolor": TROUBLE, "markeredgewidth": 2.6, "zorder": 7}
-            self.brush.marks([(ring.start, self.lines[band])], "o", 24, "none", **look)
+            with self.brush.mark(self.space.row(ring)):
+                self.brush.marks([(ring.start, self.lines[band])], "o", 24, "none", **look)
 
 
 def refusal_rows(space: Space) -> tuple[list[tuple[Bar, int]], int]:
