@@ -40,7 +40,9 @@ def jupyterlab(folder: Path, *, dark: bool = False):
     theme = "JupyterLab Dark" if dark else "JupyterLab Light"
     _settle(folder, "apputils-extension/themes", theme=theme)
     _settle(folder, "apputils-extension/notification", fetchNews="false")
-    _settle(folder, "notebook-extension/tracker", windowingMode="none")  # a test looks for cells out of sight too
+    _settle(
+        folder, "notebook-extension/tracker", windowingMode="none"
+    )  # a test looks for cells out of sight too
     no_news = "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"
     with _server(folder, "jupyterlab", no_news, "--LabApp.expose_app_in_browser=True") as address:
         yield lambda name: address(f"doc/tree/{name}")
