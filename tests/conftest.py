@@ -5,6 +5,7 @@ import signal
 import pytest
 from apps import app, valkey
 from cluster import cluster
+from labserver import picture
 from loops import pytest_asyncio_loop_factories, pytest_collection_modifyitems
 from outside import embedded, opened
 from servers import anyserver, realserver, redis_process, valkey_process
@@ -16,6 +17,7 @@ __all__ = [
     "cluster",
     "embedded",
     "opened",
+    "picture",
     "pytest_asyncio_loop_factories",
     "pytest_collection_modifyitems",
     "realserver",

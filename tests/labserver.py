@@ -1,4 +1,4 @@
-"""JupyterLab on the loopback and headless Chromium, for the tests that press real buttons."""
+"""JupyterLab or Notebook 7 on the loopback and headless Chromium, for the tests that press real buttons."""
 
 import contextlib
 import json
@@ -37,23 +37,43 @@ def notebook(path: Path, *cells: str) -> Path:
 @contextlib.contextmanager
 def jupyterlab(folder: Path, *, dark: bool = False):
     """A server of its own that serves `folder`: yields what makes a notebook's address of its name."""
-    home = folder / "home"
-    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
     theme = "JupyterLab Dark" if dark else "JupyterLab Light"
-    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}))
-    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false"}))
+    _settle(folder, "apputils-extension/themes", theme=theme)
+    _settle(folder, "apputils-extension/notification", fetchNews="false")
+    _settle(
+        folder, "notebook-extension/tracker", windowingMode="none"
+    )  # a test looks for cells out of sight too
+    no_news = "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"
+    with _server(folder, "jupyterlab", no_news, "--LabApp.expose_app_in_browser=True") as address:
+        yield lambda name: address(f"doc/tree/{name}")
+
+
+@contextlib.contextmanager
+def notebook7(folder: Path):
+    """The same with Notebook 7. Skips, and says so, where it is not installed."""
+    pytest.importorskip("notebook", reason="notebook is not installed: extra [browser]")
+    with _server(folder, "notebook", "--JupyterNotebookApp.expose_app_in_browser=True") as address:
+        yield lambda name: address(f"notebooks/{name}")
+
+
+def _settle(folder: Path, plugin: str, **settings: str) -> None:
+    file = folder / "home" / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(settings))
+
+
+@contextlib.contextmanager
+def _server(folder: Path, module: str, *words: str):
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
     command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
+        *(sys.executable, "-m", module, "--no-browser", "--allow-root", "--ip=127.0.0.1", *words),
         *(f"--port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"),
-        *(
-            f"--IdentityProvider.token={token}",
-            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        ),
+        f"--IdentityProvider.token={token}",
     ]
     places = {
         "HOME": home, "JUPYTER_CONFIG_DIR": home / "config", "JUPYTER_DATA_DIR": home / "data",
@@ -67,7 +87,7 @@ def jupyterlab(folder: Path, *, dark: bool = False):
         )
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/status?token={token}", server, folder / "jupyter.log")
-        yield lambda name: f"http://127.0.0.1:{port}/doc/tree/{name}?token={token}"
+        yield lambda path: f"http://127.0.0.1:{port}/{path}?token={token}"
     finally:
         server.send_signal(signal.SIGTERM)  # it ends its kernels
         try:
@@ -85,7 +105,7 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
         with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(address, timeout=5):
             return
         time.sleep(0.2)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    pytest.fail(f"Jupyter did not start:\n{log.read_text()[-2000:]}")
 
 
 @contextlib.contextmanager
@@ -111,12 +131,34 @@ def browser_page(folder: Path):
             context.close()
 
 
-def run_cells(page, address: str, count: int) -> None:
-    """Open that notebook, wait for its kernel, and run its first `count` cells."""
+# What shows of a kernel says "idle" also before the page has reached it.
+READY = """() => {
+    const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+    return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+
+
+def open_notebook(page, address: str) -> None:
+    """Returns once its kernel waits for work: earlier, a request to run is dropped silently."""
     page.goto(address)
     page.locator(".jp-Notebook").wait_for()
-    # Earlier, a request to run is dropped silently.
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.wait_for_function(READY)
+
+
+def run_cells(page, address: str, count: int) -> None:
+    """Open that notebook, wait for its kernel, and run its first `count` cells."""
+    open_notebook(page, address)
     page.locator(".jp-Cell .cm-content").first.click()
     for _ in range(count):
         page.keyboard.press("Shift+Enter")
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Keeps what a page shows, in the folder named by LABSCHED_SCREENSHOTS, else in pytest's temporary folder."""
+    folder = Path(os.environ.get("LABSCHED_SCREENSHOTS") or tmp_path)
+
+    def take(page, name: str) -> None:
+        page.screenshot(path=str(folder / f"{name}.png"))
+
+    return take

@@ -1,14 +1,10 @@
-"""The live panel in JupyterLab, in a real browser: buttons are pressed, and what shows is read.
+"""The live panel in JupyterLab and Notebook 7, in a real browser: buttons are pressed, and what shows is read."""
 
-Screenshots go to the folder named by LABSCHED_SCREENSHOTS, else to pytest's temporary folder.
-"""
-
-import os
 import re
 from pathlib import Path
 
 import pytest
-from labserver import CHROMIUM, browser_page, jupyterlab, notebook, run_cells
+from labserver import CHROMIUM, browser_page, jupyterlab, notebook, notebook7, run_cells
 
 ROOT = Path(__file__).parent.parent
 TASKS = str(ROOT / "data" / "tasks.yml")
@@ -58,16 +54,6 @@ PRESS_KILL = """name => new Promise(done => {
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
 
-@pytest.fixture
-def picture(tmp_path):
-    folder = Path(os.environ.get("LABSCHED_SCREENSHOTS") or tmp_path)
-
-    def take(page, name: str) -> None:
-        page.screenshot(path=str(folder / f"{name}.png"))
-
-    return take
-
-
 class Panel:
     """What a person sees of it."""
 
@@ -93,6 +79,11 @@ class Panel:
     def time(self) -> float:
         return float(self.box.locator(".ls-time").inner_text().split()[0])
 
+    def leads_after(self, name: str) -> str:
+        """Who gets the crown once that instance has lost it."""
+        self.box.locator(f"tr.ls-leads:not([data-instance={name}])").wait_for()
+        return self.leader()
+
     def lamp(self, name: str):
         return self.box.locator(".ls-lamps li", has_text=name)
 
@@ -114,9 +105,7 @@ def test_kill_on_the_leaders_row_shows_at_once_and_another_instance_gets_the_cro
         print(f"a press showed after {took:.0f} ms")
         assert took < 1000, "ms; 0.3 s on a machine that has nothing else to do"
         panel.becomes(first, "killed")
-        page.locator(f".labsched-panel tr.ls-leads:not([data-instance={first}])").wait_for()
-        second = panel.leader()
-        assert second != first
+        second = panel.leads_after(first)
         assert "leader #2" in panel.row(second).inner_text()
         panel.lamp("one-leader-per-epoch").and_(page.locator("[data-light=green]")).wait_for()
         heard = " ".join(page.evaluate("window.heard"))
@@ -190,9 +179,22 @@ def test_real_processes_are_killed_by_the_same_button_and_time_is_greyed_with_th
         assert panel.box.locator("input[type=range]").is_disabled()
         panel.press(first, "Kill")
         panel.becomes(first, "killed")
-        page.locator(f".labsched-panel tr.ls-leads:not([data-instance={first}])").wait_for()
+        panel.leads_after(first)
         panel.press(first, "Restart")
         panel.becomes(first, "running")
         picture(page, "panel-real")
         panel.box.get_by_role("button", name="End").click()
         page.locator(".ls-notice", has_text="every process has ended").wait_for()
+
+
+def test_notebook_7_shows_the_panel_and_its_kill_gives_another_instance_the_crown(tmp_path, picture):
+    notebook(tmp_path / "panel.ipynb", SIMULATED)
+    with notebook7(tmp_path) as address, browser_page(tmp_path) as page:
+        run_cells(page, address("panel.ipynb"), 1)
+        panel = Panel(page)
+        first = panel.leader()
+        panel.press(first, "Kill")
+        panel.becomes(first, "killed")
+        second = panel.leads_after(first)
+        assert "leader #2" in panel.row(second).inner_text()
+        picture(page, "panel-notebook-7")

@@ -43,8 +43,7 @@ def test_kill_on_the_leaders_row_of_the_page_gives_another_instance_the_crown(se
         first = panel.leader()
         panel.press(first, "Kill")
         panel.becomes(first, "killed")
-        page.locator(f".labsched-panel tr.ls-leads:not([data-instance={first}])").wait_for()
-        assert panel.leader() != first
+        panel.leads_after(first)
         assert "labsched.worlds" not in page.inner_text("body")  # the code that made it is not shown
         page.screenshot(path=str(tmp_path / "page.png"))
         assert not wrong
