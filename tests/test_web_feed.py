@@ -777,3 +777,33 @@ async def test_what_fails_after_events_were_read_leaves_no_gap_in_what_is_judged
         assert told == [event.id for event in await app.history()][-len(told) :] and len(told) >= 3
         assert feed._rows.all["greet"].metrics.succeeded == 1
         await feed.close()
+
+
+async def test_what_was_passed_over_is_learned_afterwards_until_all_is_known_again(quick, monkeypatch):
+    app, gate = scheduler(), asyncio.Event()
+
+    @app.task("long", manual())
+    async def long(ctx):
+        await gate.wait()
+
+    async with app.instance("i1"):
+        feed = Feed(app, every=60)
+        await feed.once()
+        runs_now = set(await app.trigger_many("long", [{} for _ in range(3)]))
+
+        async def all_run():
+            return {x.id for x in await app.executions(state=State.RUNNING)} == runs_now
+
+        await eventually(all_run)
+        with monkeypatch.context() as patch:
+            patch.setattr(feeds, "MOST_EVENTS", 1)
+            await feed._look()
+        assert feed._view["missed"] and len(feed._model.running) <= 2
+        for _ in range(3):
+            await feed._look()
+        assert set(feed._model.running) == runs_now and feed._all_known
+        assert feed._rows.all["long"].metrics.running == 3
+        gate.set()
+        for run in runs_now:
+            await app.wait(run, timeout=10)
+        await feed.close()

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from labsched.app import Scheduler
 
 EVERY = 1.0  # seconds between looks
-# Seconds that it goes on after the last watcher left: beginning reads three values of every task.
+# Seconds that it goes on after the last watcher left: beginning reads five values of every task.
 LINGER = 60.0
 MOST_EVENTS = 500  # read in one look
 MOST_TASKS = 4  # that are read again in one look, for their means and quantiles, those that waited longest
 MOST_PROGRESS = 3  # runs whose progress is read in one look
-# Runs and locks that events did not tell of, read in one look that missed some; no progress then.
+# Runs and locks that events did not tell of, read in one look after some were missed; no progress then.
 MOST_UNKNOWN = 1
 # Read at the beginning: the newest events, for the timeline and what ended lately, and runs that are under way.
 MOST_PAST, MOST_RUNNING = 3000, 200
@@ -157,14 +157,16 @@ class Feed:
         self._rows.fold(events)
         await self._judge.take(events, seen.at, missed=missed, waiting=sum(seen.states.values()))
         if missed:
-            self._all_known = False
             self._model.prune(seen.running, seen.locks)
+        learns = missed or not self._all_known
+        if learns:
             await self._learn(seen, MOST_UNKNOWN)
+            self._all_known = not missed and self._model.running.keys() >= set(seen.running)
         self._model.expire(seen.at)
         await self._refresh()
         if self._all_known:
             self._rows.running(Counter(a.task for a in self._model.running.values()))
-        if not missed:
+        if not learns:
             self._progress = await self._read_progress(seen.at)
         self._view = {
             "progress": self._progress,
