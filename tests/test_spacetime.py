@@ -397,6 +397,13 @@ def test_at_one_instant_the_order_of_the_log_decides():
     assert "b request" not in past(drawn, name="a", kind="reply")
 
 
+def test_an_answer_follows_its_question_though_the_sum_of_an_arrival_is_a_digit_too_large():
+    log = [message(1, 2.0000000000000004, "i1", "server"), message(2, 3, "server", "i1", "reply")]
+    drawn = picture(two(), log, start=0.5, until=4)
+    assert "claim request" in past(drawn, name="claim", kind="reply")
+    assert drawn.interactive().marks[0]["said"].endswith("reply sent at 2.000 s, arrived at 3.000 s")
+
+
 def test_there_is_no_past_of_a_row_that_there_is_not():
     drawn = picture(two(), trip(1.0), start=0, until=2)
     with pytest.raises(ConfigError, match="the picture has no row 99: 3 things are drawn, from 0 on"):

@@ -2,6 +2,7 @@
 
 timeline.py    who ran what when         bars.py what is to be drawn, as plain values   layout.py where it goes
 spacetime.py   messages between whom     sends.py which messages   spaces.py lanes, leases, signs
+    causal.py what happened before what    interactive.py the same picture as a widget
 metrics.py     numbers over time         series.py rates, quantiles, levels
 sweeps.py      what a setting changes    points.py shares, medians, intervals
 lattices.py    every order of two clients    orders.py paths through the grid

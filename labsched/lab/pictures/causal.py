@@ -86,12 +86,17 @@ def _events(
     answer is the later message.
     """
     for index, message in enumerate(log):
-        yield message.sent, index, _SENDING, message.source, index
+        yield instant(message.sent), index, _SENDING, message.source, index
         if message.arrived is not None:
-            yield message.arrived, index, _RECEIPT, message.destination, index
+            yield instant(message.arrived), index, _RECEIPT, message.destination, index
     for index, mark in enumerate(marks):
         if isinstance(mark, Moment):
-            yield mark.at, -1 if mark.first else inf, _MOMENT, mark.line, index
+            yield instant(mark.at), -1 if mark.first else inf, _MOMENT, mark.line, index
+
+
+def instant(at: float) -> float:
+    """To the nanosecond: an arrival is a sum, and its last digits may lie behind the answer of that very instant."""
+    return round(at, 9)
 
 
 def marks_of(space: Space) -> list[Sending | Moment]:

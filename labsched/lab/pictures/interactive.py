@@ -13,6 +13,7 @@ import traitlets
 from ...worlds.messages import Message
 from ..figures import DPI
 from .bars import Bar
+from .causal import instant
 from .layout import fault_label
 from .sends import Arrow
 
@@ -29,7 +30,7 @@ class Interactive(anywidget.AnyWidget):
     _esm = _HERE / "interactive.js"
     _css = _HERE / "interactive.css"
     svg = traitlets.Unicode().tag(sync=True)
-    marks = traitlets.List().tag(sync=True)
+    marks: traitlets.List[Any] = traitlets.List().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     wide = traitlets.Int().tag(sync=True)  # pixels at most
     chosen = traitlets.Int(None, allow_none=True).tag(sync=True)
@@ -68,8 +69,11 @@ def answers(log: list[Message]) -> dict[int, int]:
     another's. Nothing in a message says more."""
     open_: dict[tuple[str, str, str], deque[int]] = defaultdict(deque)
     found = {}
-    steps = [(m.arrived, n, True) for n, m in enumerate(log) if m.kind == "request" and m.arrived is not None]
-    steps += [(m.sent, n, False) for n, m in enumerate(log) if m.kind == "reply"]
+    numbered = list(enumerate(log))
+    steps = [
+        (instant(m.arrived), n, True) for n, m in numbered if m.kind == "request" and m.arrived is not None
+    ]
+    steps += [(instant(m.sent), n, False) for n, m in numbered if m.kind == "reply"]
     for _, n, asked in sorted(steps):
         one = log[n]
         if asked:
