@@ -148,12 +148,22 @@ def test_a_wrong_call_of_the_panel_is_one_line(words, code, said):
     assert shown.code == code and said in shown.err and shown.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("command", "package"), [("lab", "jupyterlab"), ("panel", "voila")])
-def test_a_package_that_is_missing_is_told_with_the_extra_that_brings_it(command, package, monkeypatch):
+MISSING = [
+    ("lab", "jupyterlab", "lab"),
+    ("panel", "voila", "panel"),
+    ("sim", "fakeredis", "lab"),
+    ("fidelity", "fakeredis", "lab"),
+]
+
+
+@pytest.mark.parametrize(("command", "package", "extra"), MISSING)
+def test_a_package_that_is_missing_is_told_with_the_extra_that_brings_it(
+    command, package, extra, monkeypatch
+):
     there = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == package else there(name))
     shown = call(command)
-    assert shown.code == 1 and f"{package} is not installed: pip install 'labsched[{command}]'" in shown.err
+    assert shown.code == 1 and f"{package} is not installed: pip install 'labsched[{extra}]'" in shown.err
 
 
 @pytest.mark.parametrize("command", ["lab", "panel"])

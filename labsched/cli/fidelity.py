@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .call import Call, command
+from .needs import needs
 from .output import as_json, echo, table
 from .progress import spinner
 
@@ -20,6 +21,7 @@ def fidelity(call: Call, runs: int, json: bool) -> int:
     A leader of the real world takes about 2 s. Exits 1 when the two differ: in how executions ended, in their
     events, or by more than 20 % in the median start latency or failover time beyond the lease.
     """
+    needs("fakeredis", "lab")
     from ..worlds.fidelity import run
 
     with spinner(f"two worlds, {runs} leaders to kill in each: about {runs * 2 + 15} s"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from .call import Call, command
-from .jupyter import HOST, free, needs
+from .needs import HOST, free, needs
 from .output import echo
 
 

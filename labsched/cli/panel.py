@@ -13,7 +13,7 @@ import click
 
 from ..errors import ConfigError
 from .call import Call, command
-from .jupyter import HOST, free, needs
+from .needs import HOST, free, needs
 from .output import echo
 
 FREE = """from labsched import lab

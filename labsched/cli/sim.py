@@ -13,6 +13,7 @@ from ..durations import seconds
 from ..errors import ConfigError, LabschedError
 from .call import Call, Failed, command
 from .check import print_report, summary
+from .needs import needs
 from .output import as_json, echo, facts, note, table
 from .progress import bar
 
@@ -42,6 +43,7 @@ def sim(call: Call, scenario: str | None, seeds: int | None, **options: Any) -> 
     Exits 1 when a guarantee was violated, a run raised, or two runs of one seed differ.
     """
     _check_together(scenario, seeds, options)
+    needs("fakeredis", "lab")
     if options["replay"]:
         return _replay(options["replay"], options)
     if scenario is None:

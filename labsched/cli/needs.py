@@ -1,4 +1,4 @@
-"""What `lab` and `panel` share: packages that have to be there, and a port that has to be free."""
+"""Packages that have to be there for a command, and a port that has to be free."""
 
 from __future__ import annotations
 
