@@ -6,7 +6,6 @@ import course
 import psutil
 import pytest
 from labserver import CHROMIUM, browser_page, jupyterlab, open_notebook
-from playwright.sync_api import expect
 from test_browser_panel import Panel
 
 from labsched.lab.exercises.copies import COPY, make_copy
@@ -62,14 +61,14 @@ def learner(tmp_path):
 
 def kill_the_leader(panel: Panel) -> tuple[str, str]:
     """Who was killed, and who led next. What else a learner is told to look at changes meanwhile."""
-    timeline, before = panel.box.locator("canvas").first, panel.box.locator("canvas").first.screenshot()
-    lamp = panel.lamp("one-leader-per-epoch")
-    expect(lamp).not_to_have_attribute("data-light", "green")  # with one epoch nothing could break it
-    first = panel.leader()
+    first, timeline = panel.leader(), panel.box.locator("canvas").first
+    lamp, green = panel.lamp("one-leader-per-epoch"), "[data-light=green]"
+    lamp.and_(panel.page.locator(f":not({green})")).wait_for()  # with one epoch nothing could break it
+    before = timeline.screenshot()
     panel.press(first, "Kill")
     panel.becomes(first, "killed")
     second = panel.leads_after(first)
-    lamp.and_(panel.page.locator("[data-light=green]")).wait_for()
+    lamp.and_(panel.page.locator(green)).wait_for()
     assert timeline.screenshot() != before
     return first, second
 
