@@ -31,9 +31,7 @@ KNOWN = 10_000  # definitions kept decoded
 FORESEE = 0.005  # seconds to the next slot from which there is time to prepare it
 HARD_ENDS = 5  # `sweep_every`s after which a hard end that was not known yet is looked for
 TRIM_EVERY = 60.0  # seconds between two rounds of retention
-SHORTEST = (
-    1e-6  # seconds of sleep: what is left after rounding may be less than the clock can tell apart, for ever
-)
+SHORTEST = 1e-6  # seconds of sleep: what rounding leaves may be less than the clock tells apart, for ever
 
 
 @dataclass(frozen=True)
