@@ -9,10 +9,24 @@ import msgspec
 import pytest
 from histories import EMPTY, T0, History, T, X, cluster, definition, quiet, slot
 
+from labsched import Scheduler
+from labsched.context import Context
 from labsched.schedule import every
+from labsched.worlds import Simulation
 from labsched.worlds.checks import CHECKS, GUARANTEES, CheckResult, Report, Violation, history_complete
 
 # --- history-complete
+
+
+def busy() -> Scheduler:
+    """A task that is run every second, for half of one."""
+    app = Scheduler("fake")
+
+    async def work(ctx: Context) -> None:
+        await ctx.work(0.5)
+
+    app.add("work", every("1s"), work)
+    return app
 
 
 def story() -> History:
@@ -194,6 +208,20 @@ def test_the_first_snapshot_is_where_the_replay_begins():
     same["tasks"]["job"]["watermark"] = T(4)
     assert not judge(same, History(), snapshot=start).ok
     assert not judge(copy.deepcopy(start) | {"executions": {}}, History(), snapshot=start).ok
+
+
+@pytest.mark.parametrize("offset", [-1, -3, -30])
+def test_a_server_clock_that_is_set_back_leaves_no_lock_that_was_let_go(offset):
+    with Simulation(3, seed=1, app=busy(), messages=False) as sim:
+        sim.at(38).skew("server", offset)
+        assert sim.run(until=40).check().violations == []
+
+
+def test_a_lock_that_was_let_go_and_is_held_by_another_in_the_end_is_told_although_the_clock_went_back():
+    h = History().take("a", 1, "i1", until=50).at(38).release("a", 1, "i1")
+    end = EMPTY | {"at": T(36), "locks": {"a": {"owner": "i2", "token": 2, "until": T(40)}}}
+    (violation,) = history_complete(h.rec(end=36, final=end)).violations
+    assert "lock a" in violation.sentence
 
 
 # --- the report
