@@ -1,0 +1,51 @@
+"""What a recording says of its tasks, event by event: status, schedule, and since when slots count."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ...model import Event, Kind
+from ...schedule import Schedule, between
+from .nouns import definition_of
+
+if TYPE_CHECKING:
+    from ..recording import Recording
+
+
+class Definitions:
+    """Every task as the events so far left it; what is not told is absent."""
+
+    def __init__(self, rec: Recording) -> None:
+        self.status: dict[str, str] = {}
+        self.schedule: dict[str, Schedule | None] = {}
+        self.since: dict[str, int] = {}
+        for name, task in (rec.snapshot.get("tasks") or {}).items():
+            if task.get("status"):
+                self.status[name] = task["status"]
+            self.schedule[name] = schedule_of(task.get("definition"))
+
+    def take(self, e: Event) -> None:
+        """The next event, if it is about a task."""
+        if not e.task:
+            return
+        if e.kind == Kind.TASK_DEFINED:
+            self.status[e.task] = e.data.get("status") or "ACTIVE"
+            self.schedule[e.task] = schedule_of(e.data.get("definition"))
+            self.since[e.task] = e.data.get("since") or 0
+        elif e.kind == Kind.TASK_PAUSED:
+            self.status[e.task] = e.data.get("status") or "PAUSED"
+        elif e.kind == Kind.TASK_RESUMED:
+            self.status[e.task] = "ACTIVE"
+
+
+def schedule_of(definition: Any) -> Schedule | None:
+    """The schedule of a definition, None when it cannot be read."""
+    try:
+        # Cron expressions are parsed when first asked, so ask.
+        schedule: Schedule = msgspec.convert(definition_of(definition).get("schedule"), Schedule)
+        next(between(schedule, 0, 1), None)
+        return schedule
+    except (msgspec.ValidationError, ValueError):
+        return None
