@@ -121,6 +121,56 @@ def test_a_revoked_token_that_writes_is_a_violation(kind):
     assert f"i1 wrote {kind}" in violation.sentence and "current was #5" in violation.sentence
 
 
+def cancelled(token: int, instance: str, execution: str = X(5)) -> History:
+    h = recovered().add("CANCEL_REQUESTED", X(5), attempt=2, token=12, instance="i2")
+    return h.done(execution, token, instance, kind="CANCELLED", was="RUNNING", force=False)
+
+
+def test_the_end_of_a_cancelled_attempt_is_its_holders():
+    assert no_stale_write(cancelled(12, "i2").rec()).ok
+    (stale,) = no_stale_write(cancelled(11, "i1").rec()).violations
+    assert "i1 wrote CANCELLED" in stale.sentence and "current was #5" in stale.sentence
+    (stranger,) = no_stale_write(cancelled(12, "i9").rec()).violations
+    assert stranger.sentence.endswith("with the token of i2 of " + X(5) + "; it was not its own")
+
+
+@pytest.mark.parametrize("kind", ["CANCELLED", "DEAD"])
+def test_what_ends_with_its_loss_ends_in_the_name_of_the_lost_attempt(kind):
+    def lost(token: int, instance: str) -> bool:
+        h = recovered().at(20).gone("i2", 2, until=19)
+        h.add("LOST", X(5), attempt=2, token=12, instance="i2", reason="lease", losses=2)
+        return no_stale_write(h.done(X(5), token, instance, kind=kind, was="RUNNING").rec()).ok
+
+    assert lost(12, "i2")
+    assert not lost(11, "i2") and not lost(12, "i9")
+
+
+def test_what_waits_is_cancelled_without_a_token():
+    h = cluster().at(5).ready(X(5), slot=5, epoch=3, instance="i1")
+    assert no_stale_write(h.add("CANCELLED", X(5), was="READY", force=False).rec()).ok
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "READY", "source": "schedule", "slot": T(10), "by": "i1"},
+        {"kind": "BUFFERED", "reason": "overlap", "slot": T(10), "instance": "i1"},
+        {"kind": "READY", "source": "retry", "instance": "i1"},
+        {"kind": "READY", "source": "delayed", "instance": "i1"},
+    ],
+)
+def test_whoever_takes_part_in_elections_dispatches_nothing_without_an_epoch(event):
+    def found(h: History, **more: object) -> list[str]:
+        rec = h.at(10).add(execution=X(10), **(event | more)).rec()
+        return [violation.sentence for violation in no_stale_write(rec).violations]
+
+    (sentence,) = found(cluster())
+    assert sentence.endswith("with no epoch; its instance takes part in elections")
+    assert found(cluster(), epoch=3) == []
+    assert found(cluster(election=False)) == []
+    assert found(History()) == []  # who that was is not known
+
+
 def test_a_token_is_revoked_by_the_loss_itself():
     h = cluster().at(5).ready(X(5), slot=5, epoch=3).run(X(5), 11, "i1").lose(X(5), 11, "i1")
     assert not no_stale_write(h.done(X(5), 11, "i1").rec()).ok

@@ -26,6 +26,9 @@ _REVOKES = frozenset(
     }
 )
 _LED = frozenset({Kind.READY, Kind.BUFFERED, Kind.SKIPPED, Kind.LOST, Kind.FORGOTTEN, Kind.LEADER_RESIGNED})
+_AFTER_LOSS = frozenset(
+    {Kind.DEAD, Kind.CANCELLED}
+)  # may follow LOST in its step, in the name of the same attempt
 _CARRIES_INCARNATION = frozenset({Kind.INSTANCE_DRAINING, Kind.INSTANCE_LEFT, Kind.LEADER_ELECTED})
 
 
@@ -50,12 +53,16 @@ class _Watch:
         self.find, self.facts = find, facts
         self.token: dict[str, int | None] = {}  # execution -> token that may commit
         self.holder: dict[str, str | None] = {}  # execution -> instance that was given it
+        self.over: dict[
+            str, tuple[int | None, str | None]
+        ] = {}  # execution -> token and holder that were just LOST
         self.taken: set[str] = set()  # executions that had a token revoked
         self.lock: dict[str, tuple[int | None, bool]] = {}  # lock -> token, whether somebody held it before
         self.until: dict[str, int] = {}
         self.epoch: int | None = None
         self.elections = 0
         self.live: dict[str, int] = {}
+        self.elects: dict[str, bool] = {}  # whether that instance may dispatch only with an epoch
         self.gone: set[tuple[str | None, int | None]] = set()
         self.absent: set[str] = set()  # names without a live incarnation, after having had one
 
@@ -73,7 +80,7 @@ class _Watch:
         for name, held in (snap.get("locks") or {}).items():
             self.lock[name], self.until[name] = (held["token"], False), held["until"]
         for name, inst in (snap.get("instances") or {}).items():
-            self.live[name] = inst["incarnation"]
+            self.live[name], self.elects[name] = inst["incarnation"], bool(inst.get("election"))
         if snap.get("leader"):
             self.epoch, self.elections = snap["leader"]["epoch"], 1
 
@@ -83,16 +90,23 @@ class _Watch:
             return
         if e.kind in _LED and e.epoch is not None:
             self._led(e, at)
-        if e.kind in _COMMITS and e.execution:
+        elif self._coordinates(e) and self.elects.get(e.instance or str(e.data.get("by"))):
+            self._stale(e, at, "no epoch", "its instance takes part in elections")
+        if e.execution and (e.kind in _COMMITS or (e.kind in _AFTER_LOSS and e.token is not None)):
             self._commit(e, at)
         if e.kind in (Kind.LOCK_ACQUIRED, Kind.LOCK_EXTENDED, Kind.LOCK_RELEASED):
             self._locked(e, at)
         self._member(e, at)
         if e.kind == Kind.RUNNING and e.execution:
             self.token[e.execution], self.holder[e.execution] = e.token, e.instance
+            self.over.pop(e.execution, None)
         elif e.kind in _REVOKES and e.execution:
             if self.token.get(e.execution) is not None:
                 self.taken.add(e.execution)
+            if e.kind == Kind.LOST:
+                self.over[e.execution] = self.token.get(e.execution), self.holder.get(e.execution)
+            else:
+                self.over.pop(e.execution, None)
             self.token[e.execution] = None
 
     def _stale(self, e: Event, at: int, what: str, now: str) -> None:
@@ -103,14 +117,16 @@ class _Watch:
         execution = e.execution or ""
         if execution not in self.token and self.unknown:
             return
-        current = self.token.get(execution)
+        current, holder = self.token.get(execution), self.holder.get(execution)
+        if e.kind in _AFTER_LOSS:
+            current, holder = self.over.get(execution, (current, holder))
         self.find.tested += execution in self.taken
         if e.token != current:
             now = "no token was current" if current is None else f"current was {self.facts.rank(current)}"
             self._stale(e, at, f"token {self.facts.rank(e.token)} of {execution}", now)
-        elif e.instance and (self.holder.get(execution) or e.instance) != e.instance:
+        elif e.instance and (holder or e.instance) != e.instance:
             # What the server writes is the current token, whoever sent what.
-            self._stale(e, at, f"the token of {self.holder[execution]} of {execution}", "it was not its own")
+            self._stale(e, at, f"the token of {holder} of {execution}", "it was not its own")
 
     def _locked(self, e: Event, at: int) -> None:
         name = str(e.data.get("lock"))
@@ -148,7 +164,7 @@ class _Watch:
         if e.kind == Kind.INSTANCE_JOINED and e.token is not None:
             if name in self.live:
                 self.gone.add((name, self.live[name]))
-            self.live[name] = e.token
+            self.live[name], self.elects[name] = e.token, bool(e.data.get("election"))
             self.absent.discard(name)
         elif e.kind in _CARRIES_INCARNATION:
             self.find.tested += any(gone == name for gone, _ in self.gone)
@@ -170,9 +186,16 @@ class _Watch:
                 del self.live[name]
                 self.absent.add(name)
 
+    def _coordinates(self, e: Event) -> bool:
+        """Only a leader does that, or anybody where nobody is elected."""
+        if e.kind == Kind.READY and e.data.get("source") in ("retry", "delayed"):
+            return True
+        return self._dispatches(e) or e.kind == Kind.FORGOTTEN
+
     def _acts(self, e: Event) -> bool:
         """Claims and dispatches are sent with the incarnation, though their events show the name alone."""
-        if e.kind == Kind.RUNNING:
-            return True
+        return e.kind == Kind.RUNNING or self._dispatches(e)
+
+    def _dispatches(self, e: Event) -> bool:
         dispatched = e.kind == Kind.READY and e.data.get("source") == "schedule"
         return dispatched or (e.kind == Kind.BUFFERED and e.data.get("reason") == "overlap")
