@@ -135,6 +135,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("leader/epoch", 3),
         ("instances/i2/incarnation", 9),
         ("instances/i1", {"incarnation": 1, "until": T(31)}),
+        ("instances/i2", ...),
     ],
 )
 def test_a_difference_is_a_violation(path, value):

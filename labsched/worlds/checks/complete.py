@@ -168,7 +168,11 @@ class _Compare:
 
     def _instances(self) -> None:
         live: dict[str, Life] = {life.name: life for life in self.facts.lives if life.ended is None}
-        for name, found in (self.final.get("instances") or {}).items():
+        final = self.final.get("instances")
+        for name, life in live.items():
+            if final is not None and name not in final:
+                self._differ(f"incarnation of {name}", life.incarnation, "nothing", life.event)
+        for name, found in (final or {}).items():
             self.find.tested += 1
             told = live[name].incarnation if name in live else None
             if told != found["incarnation"]:

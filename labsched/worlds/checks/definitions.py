@@ -40,6 +40,37 @@ class Definitions:
             self.status[e.task] = "ACTIVE"
 
 
+class Retries:
+    """How many retries the definitions allow.
+
+    An instance goes by its own code, which may differ from the definition in force under the same version: so all that
+    the recording shows of that version count, and only for instances that joined in it.
+    """
+
+    def __init__(self, rec: Recording) -> None:
+        self._known: dict[tuple[str, int | None], tuple[int, int]] = {}
+        self._joined = {life.name for life in rec.facts.lives if life.event}
+        self._joined -= {life.name for life in rec.facts.lives if not life.event}
+        for name, task in (rec.snapshot.get("tasks") or {}).items():
+            self._add(name, definition_of(task.get("definition")))
+        for e in rec.history:
+            if e.kind == Kind.TASK_DEFINED and e.task:
+                self._add(e.task, definition_of(e.data.get("definition")))
+
+    def _add(self, task: str, definition: dict[str, Any]) -> None:
+        retries = definition.get("retries")
+        if isinstance(retries, int):
+            for key in ((task, definition.get("version", 1)), (task, None)):
+                least, most = self._known.get(key, (retries, retries))
+                self._known[key] = min(least, retries), max(most, retries)
+
+    def of(self, running: Event) -> tuple[int, int] | None:
+        """The fewest and the most that the attempt that begins there may have, None when that cannot be known."""
+        if running.instance not in self._joined:
+            return None
+        return self._known.get((running.task or "", running.data.get("version")))
+
+
 def schedule_of(definition: Any) -> Schedule | None:
     """The schedule of a definition, None when it cannot be read."""
     try:
