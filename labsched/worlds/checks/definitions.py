@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...model import Event, Kind
-from ...schedule import Schedule, between
+from ...schedule import Schedule, checked
 from .nouns import definition_of
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ class Retries:
 def schedule_of(definition: Any) -> Schedule | None:
     """The schedule of a definition, None when it cannot be read."""
     try:
-        # Cron expressions are parsed when first asked, so ask.
         schedule: Schedule = msgspec.convert(definition_of(definition).get("schedule"), Schedule)
-        next(between(schedule, 0, 1), None)
-        return schedule
+        return checked(schedule)
     except (msgspec.ValidationError, ValueError):
         return None

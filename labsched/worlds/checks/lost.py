@@ -73,7 +73,7 @@ class _Decided:
                 self.slots[run.task].add(slot)
         for e in rec.history:
             if e.kind == Kind.SKIPPED and e.task and e.data.get("first") is not None:
-                ranges[e.task].append((e.data["first"], e.data["last"]))
+                ranges[e.task].append((e.data["first"], e.data.get("last", e.data["first"])))
         self.ranges = {task: _merged(known) for task, known in ranges.items()}
 
     def has(self, task: str, slot: int) -> bool:
