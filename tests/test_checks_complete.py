@@ -186,6 +186,25 @@ def test_paused_and_resumed_change_the_status():
     assert not judge(changed("tasks/tick/watermark", T(25)), h).ok
 
 
+def test_what_is_paused_or_resumed_was_not_before():
+    again = story().at(25).add("TASK_RESUMED", task="tick", by="operator", since=T(15), catch_up="latest")
+    (violation,) = judge(final(), again).violations
+    assert violation.sentence.startswith("tick became ACTIVE at 25.000 s, and nothing says")
+    h = story().at(25).add("TASK_PAUSED", task="tick", since=T(25), status="PAUSED")
+    h.add("TASK_PAUSED", task="tick", since=T(25), status="DISABLED")
+    assert judge(changed("tasks/tick/status", "DISABLED"), h).ok
+    h.add("TASK_PAUSED", task="tick", since=T(25), status="DISABLED")
+    assert not judge(changed("tasks/tick/status", "DISABLED"), h).ok
+
+
+def test_whoever_takes_a_name_over_ends_the_one_before():
+    h = story().at(25).gone("i2", 2, until=29, reason="superseded").join("i2", 15)
+    assert judge(changed("instances/i2/incarnation", 15), h).ok
+    del h.events[-2]
+    (violation,) = judge(changed("instances/i2/incarnation", 15), h).violations
+    assert violation.sentence.startswith("incarnation of i2: the events say 2 lives")
+
+
 def test_a_resume_that_catches_up_nothing_moves_the_watermark_to_its_time():
     h = story().at(25).add("TASK_PAUSED", task="tick", by="operator", since=T(25))
     h.add("TASK_RESUMED", task="tick", by="operator", since=T(15), catch_up="none")

@@ -368,10 +368,16 @@ def test_no_instance_is_declared_lost_while_what_it_renewed_lasts():
 
 @pytest.mark.parametrize("reason", ["lease", "superseded"])
 def test_no_attempt_of_a_member_is_lost_with_its_instance(reason):
-    h = one_runs("i2").at(14.5).gone("i2", 2, until=14, reason=reason)
-    assert said(h.lose(X(5), 9, "i2", reason).at(14.6).run(X(5), 10, "i1", attempt=2)) == []
-    (sentence,) = said(one_runs("i2").at(14.5).lose(X(5), 9, "i2", reason).run(X(5), 10, "i1", attempt=2))
-    assert sentence == f"{X(5)} was LOST at 14.500 s, though i2 was a member"
+    def lost(member: bool, **claim: object) -> list[str]:
+        h = cluster().at(5).ready(X(5), slot=5).at(5)
+        h.add("RUNNING", X(5), attempt=1, token=9, instance="i2", until=T(1800), **claim).at(14.5)
+        if not member:
+            h.gone("i2", 2, until=14, reason=reason)
+        return said(h.lose(X(5), 9, "i2", reason).at(14.6).run(X(5), 10, "i1", attempt=2))
+
+    assert lost(False, inc=2) == []
+    assert lost(True, inc=2) == [f"{X(5)} was LOST at 14.500 s, though i2 was a member"]
+    assert lost(True) == []  # it does not say that it lives on the lease of its instance
 
 
 def test_no_attempt_is_lost_for_its_hard_end_before_that_has_come():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from histories import EMPTY, History, T, X, cluster, quiet
 
@@ -230,6 +231,41 @@ def test_what_an_incarnation_does_after_its_end_is_a_violation(kind):
         no_stale_write(h.join("i2", 9).add("INSTANCE_DRAINING", instance="i2", token=9).rec()).violations[1:]
         == ()
     )
+
+
+@pytest.mark.parametrize("kind", ["INSTANCE_DRAINING", "INSTANCE_LEFT", "INSTANCE_LOST", "LEADER_ELECTED"])
+def test_what_becomes_of_an_instance_is_told_of_the_incarnation_that_lives(kind):
+    def found(token: int) -> bool:
+        return no_stale_write(cluster().at(10).add(kind, instance="i2", token=token, until=T(9)).rec()).ok
+
+    assert found(2) and not found(1) and not found(7)
+
+
+def test_no_instance_is_lost_twice():
+    h = cluster().at(10).gone("i2", 2, until=9)
+    assert no_stale_write(h.rec()).ok and not no_stale_write(h.gone("i2", 2, until=9).rec()).ok
+
+
+def test_nobody_claims_who_never_joined():
+    claim = {"attempt": 1, "token": 11, "instance": "i9", "inc": 8}
+    h = cluster().at(5).ready(X(5), slot=5, epoch=3, instance="i1").add("RUNNING", X(5), **claim)
+    (violation,) = no_stale_write(h.rec()).violations
+    assert violation.sentence.endswith("it never joined")
+    middle = {key: value for key, value in EMPTY.items() if key != "instances"}
+    assert no_stale_write(h.rec(snapshot=middle)).ok
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"instance": "i2"}, {"task": "job"}, {"execution": X(10)}, {"instance": "i9"}],
+)
+@pytest.mark.parametrize("kind", ["LOCK_ACQUIRED", "LOCK_RELEASED"])
+def test_a_tasks_lock_is_its_runs(kind, wrong):
+    h = cluster().at(5).ready(X(5), slot=5, epoch=3, instance="i1").run(X(5), 11, "i1")
+    h.take("task:tick", 11, "i1", until=99, x=X(5)).at(6).release("task:tick", 11, "i1", x=X(5))
+    assert no_stale_write(h.rec()).ok
+    h.events[:] = [msgspec.structs.replace(e, **wrong) if e.kind == kind else e for e in h.events]
+    assert not no_stale_write(h.rec()).ok
 
 
 def test_a_superseded_incarnation_may_not_drain_but_its_successor_may():

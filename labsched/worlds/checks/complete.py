@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...model import TERMINAL, Kind, State
+from ...model import TERMINAL, Event, Kind, State
 from .nouns import Life, Run, definition_of, ms
 from .result import CheckResult, Finder
 from .slots import dispatched_slot
@@ -91,8 +91,10 @@ class _Compare:
                     status=e.data.get("status"), definition=e.data.get("definition")
                 )
             elif e.kind == Kind.TASK_PAUSED and e.task:
+                self._changed(e, told.get(e.task, {}).get("status"), e.data.get("status") or "PAUSED")
                 told.setdefault(e.task, {})["status"] = e.data.get("status") or "PAUSED"
             elif e.kind == Kind.TASK_RESUMED and e.task:
+                self._changed(e, told.get(e.task, {}).get("status"), "ACTIVE")
                 told.setdefault(e.task, {})["status"] = "ACTIVE"
         final: dict[str, Any] = self.final.get("tasks") or {}
         for name in sorted(told.keys() | final.keys()):
@@ -111,6 +113,11 @@ class _Compare:
                 if None not in (known, found) and known != found:
                     self._differ(f"{field} of {name}", known, found)
             self._watermark(name, final[name].get("watermark"))
+
+    def _changed(self, e: Event, before: str | None, after: str) -> None:
+        if before == after:
+            sentence = f"{e.task} became {after} at {self.facts.clock(ms(e))}, and nothing says that it was not before"
+            self.find.found(ms(e), sentence, e.id)
 
     def _watermark(self, name: str, found: int | None) -> None:
         """The last slot decided is at most the watermark, and nothing but slots and `since` moves it."""
@@ -168,6 +175,15 @@ class _Compare:
 
     def _instances(self) -> None:
         live: dict[str, Life] = {life.name: life for life in self.facts.lives if life.ended is None}
+        joined = {life.event for life in self.facts.lives if life.event}
+        for life in self.facts.lives:
+            if life.end_event in joined:  # whoever takes a name over ends the one before in the same step
+                self._differ(
+                    f"incarnation of {life.name}",
+                    f"{life.incarnation} lives",
+                    "another joined",
+                    life.end_event,
+                )
         final = self.final.get("instances")
         for name, life in live.items():
             if final is not None and name not in final:

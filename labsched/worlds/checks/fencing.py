@@ -29,7 +29,9 @@ _LED = frozenset({Kind.READY, Kind.BUFFERED, Kind.SKIPPED, Kind.LOST, Kind.FORGO
 _AFTER_LOSS = frozenset(
     {Kind.DEAD, Kind.CANCELLED}
 )  # may follow LOST in its step, in the name of the same attempt
-_CARRIES_INCARNATION = frozenset({Kind.INSTANCE_DRAINING, Kind.INSTANCE_LEFT, Kind.LEADER_ELECTED})
+_CARRIES_INCARNATION = frozenset(
+    {Kind.INSTANCE_DRAINING, Kind.INSTANCE_LEFT, Kind.INSTANCE_LOST, Kind.LEADER_ELECTED}
+)
 
 
 def no_stale_write(rec: Recording) -> CheckResult:
@@ -58,6 +60,7 @@ class _Watch:
         ] = {}  # execution -> token and holder that were just LOST
         self.taken: set[str] = set()  # executions that had a token revoked
         self.lock: dict[str, tuple[int | None, bool]] = {}  # lock -> token, whether somebody held it before
+        self.held: dict[str, Event] = {}  # lock -> its last LOCK_ACQUIRED
         self.until: dict[str, int] = {}
         self.epoch: int | None = None
         self.elections = 0
@@ -74,6 +77,7 @@ class _Watch:
         self.unknown = (
             "executions" not in snap
         )  # a stream read from its middle says nothing about earlier tokens
+        self.members = "instances" in snap  # all of them are known
         for key, x in (snap.get("executions") or {}).items():
             self.token[key] = x.get("token") if x["state"] == "RUNNING" else None
             self.holder[key] = x.get("instance")
@@ -138,6 +142,11 @@ class _Watch:
                 self._stale(
                     e, at, f"token {self.facts.rank(e.token)}", f"current was {self.facts.rank(running)}"
                 )
+            elif e.execution and e.instance != self.holder.get(e.execution, e.instance):
+                self._stale(e, at, f"the token of {self.holder[e.execution]}", "it was not its own")
+            elif e.execution and e.task and name != f"task:{e.task}":
+                self._stale(e, at, f"lock {name!r}", f"its execution is one of {e.task}")
+            self.held[name] = e
             return
         if name not in self.lock:
             return  # it was held before the recording began
@@ -145,6 +154,8 @@ class _Watch:
         if e.token != current:
             now = "it was free" if current is None else f"its holder was {self.facts.rank(current)}"
             self._stale(e, at, f"token {self.facts.rank(e.token)} of lock {name!r}", now)
+        elif e.kind == Kind.LOCK_RELEASED and name in self.held and _whose(e) != _whose(self.held[name]):
+            self._stale(e, at, f"token {self.facts.rank(e.token)} of lock {name!r}", "it was not its own")
         elif e.kind == Kind.LOCK_RELEASED:
             self.lock[name] = (None, before)
         elif self.steady and at > self.until.get(name, at):
@@ -168,15 +179,21 @@ class _Watch:
             self.absent.discard(name)
         elif e.kind in _CARRIES_INCARNATION:
             self.find.tested += any(gone == name for gone, _ in self.gone)
+            live = self.live.get(name)
             if (name, e.token) in self.gone:
                 self._stale(e, at, f"incarnation {self.facts.rank(e.token)}", "that incarnation was over")
+            elif live is not None and e.token is not None and e.token != live:
+                now = f"live was {self.facts.rank(live)}"
+                self._stale(e, at, f"incarnation {self.facts.rank(e.token)}", now)
         elif self._acts(e) and name:
             self.find.tested += name in self.absent
             inc = e.data.get("inc")
             if name in self.absent:
                 self._stale(e, at, "an incarnation that was over", "no incarnation of that name was live")
-            elif inc is not None and self.live.get(name, inc) != inc:
-                now = f"live was {self.facts.rank(self.live[name])}"
+            elif inc is not None and self.live.get(name, None if self.members else inc) != inc:
+                now = (
+                    f"live was {self.facts.rank(self.live[name])}" if name in self.live else "it never joined"
+                )
                 self._stale(e, at, f"incarnation {self.facts.rank(inc)}", now)
         if e.kind == Kind.LEADER_ELECTED:
             self.epoch, self.elections = e.epoch, self.elections + 1
@@ -199,3 +216,7 @@ class _Watch:
     def _dispatches(self, e: Event) -> bool:
         dispatched = e.kind == Kind.READY and e.data.get("source") == "schedule"
         return dispatched or (e.kind == Kind.BUFFERED and e.data.get("reason") == "overlap")
+
+
+def _whose(e: Event) -> tuple[str | None, ...]:
+    return e.instance, e.execution, e.task

@@ -48,18 +48,21 @@ def _proofs(rec: Recording) -> dict[tuple[str, int | None], int]:
 def _attempts(find: Finder, rec: Recording) -> None:
     """LOST says why: the instance is gone by then, or the attempt's hard end has come."""
     live = {name: inst["incarnation"] for name, inst in (rec.snapshot.get("instances") or {}).items()}
+    # An attempt that names no incarnation lives on a lease of its own: so other schedulers do, as the zoo has them.
+    lives_on: dict[str | None, int | None] = {}
     ended = {tried.end_event: tried for tried in rec.facts.tries}
     for e in rec.history:
         name = e.instance or ""
-        if e.kind == Kind.INSTANCE_JOINED:
+        if e.kind == Kind.RUNNING:
+            lives_on[e.execution] = e.data.get("inc")
+        elif e.kind == Kind.INSTANCE_JOINED:
             live[name] = e.token
         elif e.kind in (Kind.INSTANCE_LOST, Kind.INSTANCE_LEFT):
             if live.get(name) == e.token:
                 del live[name]
         elif e.kind == Kind.LOST:
-            tried = ended.get(e.id)
-            member = tried is not None and live.get(name, 0) == tried.incarnation
-            why = _early(rec, e, tried, member)
+            inc = lives_on.get(e.execution)
+            why = _early(rec, e, ended.get(e.id), member=inc is not None and live.get(name) == inc)
             if why:
                 find.found(ms(e), f"{e.execution} was LOST at {rec.facts.clock(ms(e))}, though {why}", e.id)
 
