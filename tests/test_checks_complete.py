@@ -9,10 +9,24 @@ import msgspec
 import pytest
 from histories import EMPTY, T0, History, T, X, cluster, definition, quiet, slot
 
+from labsched import Scheduler
+from labsched.context import Context
 from labsched.schedule import every
+from labsched.worlds import Simulation
 from labsched.worlds.checks import CHECKS, GUARANTEES, CheckResult, Report, Violation, history_complete
 
 # --- history-complete
+
+
+def busy() -> Scheduler:
+    """A task that is run every second, for half of one."""
+    app = Scheduler("fake")
+
+    async def work(ctx: Context) -> None:
+        await ctx.work(0.5)
+
+    app.add("work", every("1s"), work)
+    return app
 
 
 def story() -> History:
@@ -121,6 +135,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("leader/epoch", 3),
         ("instances/i2/incarnation", 9),
         ("instances/i1", {"incarnation": 1, "until": T(31)}),
+        ("instances/i2", ...),
     ],
 )
 def test_a_difference_is_a_violation(path, value):
@@ -171,6 +186,25 @@ def test_paused_and_resumed_change_the_status():
     assert not judge(changed("tasks/tick/watermark", T(25)), h).ok
 
 
+def test_what_is_paused_or_resumed_was_not_before():
+    again = story().at(25).add("TASK_RESUMED", task="tick", by="operator", since=T(15), catch_up="latest")
+    (violation,) = judge(final(), again).violations
+    assert violation.sentence.startswith("tick became ACTIVE at 25.000 s, and nothing says")
+    h = story().at(25).add("TASK_PAUSED", task="tick", since=T(25), status="PAUSED")
+    h.add("TASK_PAUSED", task="tick", since=T(25), status="DISABLED")
+    assert judge(changed("tasks/tick/status", "DISABLED"), h).ok
+    h.add("TASK_PAUSED", task="tick", since=T(25), status="DISABLED")
+    assert not judge(changed("tasks/tick/status", "DISABLED"), h).ok
+
+
+def test_whoever_takes_a_name_over_ends_the_one_before():
+    h = story().at(25).gone("i2", 2, until=29, reason="superseded").join("i2", 15)
+    assert judge(changed("instances/i2/incarnation", 15), h).ok
+    del h.events[-2]
+    (violation,) = judge(changed("instances/i2/incarnation", 15), h).violations
+    assert violation.sentence.startswith("incarnation of i2: the events say 2 lives")
+
+
 def test_a_resume_that_catches_up_nothing_moves_the_watermark_to_its_time():
     h = story().at(25).add("TASK_PAUSED", task="tick", by="operator", since=T(25))
     h.add("TASK_RESUMED", task="tick", by="operator", since=T(15), catch_up="none")
@@ -194,6 +228,20 @@ def test_the_first_snapshot_is_where_the_replay_begins():
     same["tasks"]["job"]["watermark"] = T(4)
     assert not judge(same, History(), snapshot=start).ok
     assert not judge(copy.deepcopy(start) | {"executions": {}}, History(), snapshot=start).ok
+
+
+@pytest.mark.parametrize("offset", [-1, -3, -30])
+def test_a_server_clock_that_is_set_back_leaves_no_lock_that_was_let_go(offset):
+    with Simulation(3, seed=1, app=busy(), messages=False) as sim:
+        sim.at(38).skew("server", offset)
+        assert sim.run(until=40).check().violations == []
+
+
+def test_a_lock_that_was_let_go_and_is_held_by_another_in_the_end_is_told_although_the_clock_went_back():
+    h = History().take("a", 1, "i1", until=50).at(38).release("a", 1, "i1")
+    end = EMPTY | {"at": T(36), "locks": {"a": {"owner": "i2", "token": 2, "until": T(40)}}}
+    (violation,) = history_complete(h.rec(end=36, final=end)).violations
+    assert "lock a" in violation.sentence
 
 
 # --- the report

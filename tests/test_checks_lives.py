@@ -23,7 +23,7 @@ def test_the_table_decides(before, after):
     known = {"j": {"state": before, "task": "job"}} if before else {}
     h = History().add(after, "j", task="job")
     if before == "RUNNING" and after == "READY":
-        h = History().add("LOST", "j", task="job").ready("j", source="lost")
+        h = History().add("LOST", "j", task="job").ready("j", source="lost", task="job")
     found = legal_transitions(h.rec(snapshot=EMPTY | {"executions": known}))
     assert found.ok == (after in TRANSITIONS[before])
 
@@ -80,6 +80,146 @@ def test_a_trigger_id_may_be_used_again_once_it_was_forgotten():
     assert legal_transitions(h.ready("j", source="trigger").rec()).ok
     h.events[-2].data["before"] = T(1)
     assert not legal_transitions(h.rec()).ok
+
+
+# --- what the events of an execution say of its attempts
+
+
+def told(h: History, **fields: object) -> list[str]:
+    return [violation.sentence for violation in legal_transitions(h.rec(end=60, **fields)).violations]
+
+
+def given(**options: object) -> History:
+    """A `job!1` that was triggered in a cluster; `options` are those of its task."""
+    return cluster().define("job", manual(), **options).at(10).ready("job!1", source="trigger")
+
+
+def ran(h: History, token: int, attempt: int, kind: str = "RETRYING", **data: object) -> History:
+    """One attempt of half a second, with its end."""
+    h.run("job!1", token, "i1", attempt=attempt).at(h.now + 0.5)
+    return h.add(kind, "job!1", attempt=attempt, token=token, instance="i1", **data)
+
+
+def test_attempts_are_numbered_one_by_one():
+    first = ran(given(retries=1), 11, 1, retry_at=T(11)).at(11).ready("job!1", source="retry")
+    assert told(ran(first, 12, 2, "SUCCEEDED")) == []
+    assert told(given().run("job!1", 11, "i1", attempt=2)) == [
+        "job!1 became RUNNING as attempt 2 after attempt 0 at 10.000 s"
+    ]
+    again = given().run("job!1", 11, "i1").lose("job!1", 11, "i1")
+    assert told(again.run("job!1", 12, "i2"))[0].startswith(
+        "job!1 became RUNNING as attempt 1 after attempt 1"
+    )
+
+
+def test_what_was_handed_back_unstarted_was_no_try():
+    back = given().run("job!1", 11, "i1").ready("job!1", source="returned")
+    assert told(ran(back, 12, 1, "SUCCEEDED")) == []
+    started = given().run("job!1", 11, "i1").ready("job!1", source="returned")
+    assert told(ran(started, 12, 2, "SUCCEEDED")) == []
+
+
+def test_attempts_go_on_being_counted_after_a_requeue_and_from_the_snapshot():
+    h = ran(given(), 11, 1, "FAILED").ready("job!1", source="requeue")
+    assert told(ran(h, 12, 2, "SUCCEEDED")) == []
+    for known, wrong in (({"attempt": 3}, 0), ({"attempt": 1}, 1), ({}, 0)):
+        snap = EMPTY | {"executions": {"job!1": {"state": "READY", "task": "job"} | known}}
+        assert len(told(ran(History(), 12, 4, "SUCCEEDED"), snapshot=snap)) == wrong
+
+
+@pytest.mark.parametrize(
+    "kind", ["SUCCEEDED", "FAILED", "RETRYING", "LOST", "CANCEL_REQUESTED", "FENCE_WRITTEN", "CANCELLED"]
+)
+def test_what_an_attempt_does_carries_its_number(kind):
+    h = given(retries=int(kind == "RETRYING")).run("job!1", 11, "i1")
+    wrong = h.add(kind, "job!1", attempt=2, token=11, instance="i1", force=True)
+    assert f"job!1 had {kind} of attempt 2, though attempt 1 was the last at 10.000 s" in told(wrong)
+
+
+@pytest.mark.parametrize("kind", ["RUNNING", "SUCCEEDED", "LOST", "RETRYING", "FAILED"])
+def test_an_execution_is_one_of_the_same_task_all_its_life(kind):
+    h = given(retries=int(kind == "RETRYING"))
+    h = h if kind == "RUNNING" else h.run("job!1", 11, "i1")
+    assert told(h.add(kind, "job!1", task="tick", attempt=1, token=11, instance="i1")) == [
+        f"job!1 had {kind} of task tick, though it is one of job at 10.000 s"
+    ]
+
+
+def test_there_are_as_many_retries_as_the_task_allows():
+    def retried(retries: int, end: str = "FAILED") -> list[str]:
+        h = given(retries=retries)
+        for n in (1, 2):
+            ran(h, 10 + n, n, retry_at=T(h.now + 0.5)).ready("job!1", source="retry")
+        return told(ran(h, 13, 3, end))
+
+    assert retried(2) == [] == retried(3, "SUCCEEDED")
+    assert retried(1) == ["job!1 became RETRYING for the 2. time, and its task allows 1 at 11.000 s"]
+    assert retried(3) == ["job!1 became FAILED after 2 of 3 retries at 11.500 s"]
+
+
+def test_a_requeue_gives_all_retries_again():
+    h = ran(given(), 11, 1, "FAILED").define("job", manual(), retries=1).ready("job!1", source="requeue")
+    ran(h, 12, 2, retry_at=T(h.now + 0.5)).ready("job!1", source="retry")
+    assert told(ran(h, 13, 3, "FAILED")) == []
+
+
+def test_the_retries_of_an_instance_that_was_there_before_the_recording_are_its_own():
+    snap = EMPTY | {"instances": {"i1": {"incarnation": 1, "until": T(9)}}}
+    h = History().define("job", manual(), retries=0).ready("job!1", source="trigger")
+    assert told(ran(h, 11, 1, retry_at=T(1)), snapshot=snap) == []
+
+
+def test_an_instance_may_go_by_another_definition_of_the_same_version():
+    h = cluster().define("job", manual(), retries=1).define("job", manual()).ready("job!1", source="trigger")
+    assert told(ran(h, 11, 1, retry_at=T(2))) == []
+
+
+@pytest.mark.parametrize("source", ["retry", "delayed"])
+def test_a_timer_moves_nothing_on_before_its_time(source):
+    def woken(at: float, **fields: object) -> list[str]:
+        h = given(retries=1)
+        if source == "retry":
+            ran(h, 11, 1, retry_at=T(12))
+        else:
+            h.add("BUFFERED", "job!2", reason="delayed", due=T(12))
+        return told(h.at(at).ready("job!1" if source == "retry" else "job!2", source=source), **fields)
+
+    assert woken(12) == []
+    assert woken(11.95)[0].endswith("became READY 50 ms early at 11.950 s")
+    assert woken(11.95, world="real") == []
+
+
+def stopping(asked: bool, after: str = "CANCELLED", **data: object) -> History:
+    h = given(retries=1).run("job!1", 11, "i1")
+    if asked:
+        h.add("CANCEL_REQUESTED", "job!1", attempt=1, token=11, instance="i1")
+    if after in ("LOST", "DEAD"):
+        h.add("LOST", "job!1", attempt=1, token=11, instance="i1")
+    if after == "LOST":
+        return h.ready("job!1", source="lost")
+    return h.add(after, "job!1", attempt=1, token=11, instance="i1", **({"was": "RUNNING"} | data))
+
+
+def test_what_runs_is_cancelled_when_it_was_asked_to_stop_or_by_force():
+    assert told(stopping(True)) == [] == told(stopping(False, force=True))
+    assert told(stopping(False, force=False)) == [
+        "job!1 was CANCELLED, though nobody had asked it to stop at 10.000 s"
+    ]
+    snap = EMPTY | {"executions": {"job!1": {"state": "RUNNING", "task": "job", "token": 11, "attempt": 1}}}
+    h = History().add("CANCELLED", "job!1", attempt=1, token=11, was="RUNNING", force=False)
+    assert told(h, snapshot=snap) == []  # it may have been asked before
+
+
+@pytest.mark.parametrize("after", ["RETRYING", "LOST", "DEAD"])
+def test_what_was_asked_to_stop_does_not_go_on(after):
+    assert told(stopping(False, after)) == []
+    (sentence,) = told(stopping(True, after))
+    assert sentence.endswith("though it had been asked to stop at 10.000 s")
+
+
+def test_a_cancelled_execution_was_in_the_state_that_its_event_says():
+    h = given().add("CANCELLED", "job!1", was="BUFFERED", force=False)
+    assert told(h) == ["job!1 was cancelled as BUFFERED, though it was READY at 10.000 s"]
 
 
 # --- effect-once

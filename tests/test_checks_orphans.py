@@ -106,3 +106,12 @@ def test_lost_writes_of_the_server_are_no_fault_of_the_journal():
     report = running(unknown=LATE).at(9).fault("failover", "server", lost=3).rec(end=30).check()
     assert report["nothing-lost"].status == "history reset"
     assert report["lease-loss-is-told"].ok, "of a journal that began before the recording nothing is demanded"
+
+
+def test_heartbeats_after_the_servers_clock_was_set_back_are_not_taken_for_earlier_ones():
+    h = running(known=[11.0, 12.0, 18.0]).at(18.5).fault("skew", "server", offset=-8)
+    # The clock shows 10.6 s; the event keeps the id that the stream has reached.
+    h.at(18.6).done("job!1", 9, "i1")
+    for t in (11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 19.0):
+        h.at(t).note("proved", "i1", 1, sent=t + 8, server=T(t), runs=[])
+    assert said(h) == []

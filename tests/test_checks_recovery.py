@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from histories import History, X, cluster, one_runs
+from histories import History, T, X, cluster, one_runs
 
 from labsched.schedule import manual
 from labsched.worlds.checks import bounded_recovery
@@ -333,3 +333,57 @@ def test_lost_work_waits_for_its_task_to_be_allowed():
     more = History().at(14.4).ready(X(10), slot=10).run(X(10), 60, "i1")
     h.events = sorted([*h.events, *more.events], key=lambda e: e.at)
     assert bounded_recovery(h.rec(end=60)).ok
+
+
+# --- nothing is taken from an instance before its lease is over
+
+
+def said(h: History, **fields: object) -> list[str]:
+    return [violation.sentence for violation in bounded_recovery(h.rec(end=20, **fields)).violations]
+
+
+def test_no_instance_is_declared_lost_before_its_lease_ended():
+    assert said(cluster().at(13.8).gone("i2", 2, until=13.8)) == []
+    h = cluster().at(13.75).gone("i2", 2, until=13.8)
+    assert said(h) == ["i2 was declared lost at 13.750 s, though its lease lasted until 13.800 s"]
+    assert said(h, world="real") == []  # its two readings of the clock may differ
+    assert said(cluster().at(13).join("i2", 7).gone("i2", 2, until=17, reason="superseded")) == []
+
+
+def test_no_instance_is_declared_lost_while_what_it_renewed_lasts():
+    def lost(until: float, faults: bool = False) -> list[str]:
+        h = cluster().at(10).note("proved", "i2", 2, sent=10, server=T(10), runs=[])
+        if faults:
+            h.fault("skew", "server", offset=-3)
+        return said(h.at(14.5).gone("i2", 2, until=until))
+
+    assert lost(14) == []
+    assert lost(13) == [
+        "i2 was declared lost at 14.500 s, though what it renewed at 10.000 s lasted until 14.000 s"
+    ]
+    assert lost(13, faults=True) == []  # the clock that renewed it may not be the one that ended it
+    (sentence,) = said(cluster().at(3).gone("i2", 2, until=3))
+    assert sentence.endswith("what it renewed at 0.000 s lasted until 4.000 s")  # a join is a renewal
+
+
+@pytest.mark.parametrize("reason", ["lease", "superseded"])
+def test_no_attempt_of_a_member_is_lost_with_its_instance(reason):
+    def lost(member: bool, **claim: object) -> list[str]:
+        h = cluster().at(5).ready(X(5), slot=5).at(5)
+        h.add("RUNNING", X(5), attempt=1, token=9, instance="i2", until=T(1800), **claim).at(14.5)
+        if not member:
+            h.gone("i2", 2, until=14, reason=reason)
+        return said(h.lose(X(5), 9, "i2", reason).at(14.6).run(X(5), 10, "i1", attempt=2))
+
+    assert lost(False, inc=2) == []
+    assert lost(True, inc=2) == [f"{X(5)} was LOST at 14.500 s, though i2 was a member"]
+    assert lost(True) == []  # it does not say that it lives on the lease of its instance
+
+
+def test_no_attempt_is_lost_for_its_hard_end_before_that_has_come():
+    def lost(at: float) -> list[str]:
+        h = cluster().at(5).ready(X(5), slot=5).run(X(5), 9, "i2", until=12).at(at)
+        return said(h.lose(X(5), 9, "i2", "hard-end").run(X(5), 10, "i1", attempt=2))
+
+    assert lost(12) == []
+    assert lost(11) == [f"{X(5)} was LOST at 11.000 s, though its hard end was only at 12.000 s"]

@@ -68,6 +68,67 @@ def test_slots_from_before_the_recording_count():
     assert one_execution_per_slot(History().at(10).ready(X(10), slot=10).rec(snapshot=snap)).ok
 
 
+def made(h: History, at_: float, **dispatch: object) -> list[str]:
+    """What is found of the one slot that is dispatched `at_` a second."""
+    x = str(dispatch.pop("x", X(10)))
+    h.at(at_).ready(x, **({"slot": 10, "due": T(10)} | dispatch))
+    return [violation.sentence for violation in one_execution_per_slot(h.rec(end=60)).violations]
+
+
+@pytest.mark.parametrize("status", ["PAUSED", "DISABLED"])
+def test_no_slot_of_a_task_is_made_while_it_is_paused(status):
+    h = cluster().at(8).add("TASK_PAUSED", task="tick", since=T(8), status=status)
+    assert made(h, 10) == [f"slot {T(10)} of tick became {X(10)} at 10.000 s, while the task was {status}"]
+    snap = EMPTY | {"tasks": {"tick": {"status": status, "watermark": T(5)}}}
+    assert not one_execution_per_slot(History().at(10).ready(X(10), slot=10).rec(snapshot=snap)).ok
+    assert not one_execution_per_slot(cluster().define("tick", status=status).ready(X(10), slot=10).rec()).ok
+
+
+def test_what_was_missed_while_a_task_was_paused_may_be_made_afterwards():
+    h = cluster().at(8).add("TASK_PAUSED", task="tick", since=T(8), status="PAUSED")
+    h.at(30).add("TASK_RESUMED", task="tick", since=T(5), catch_up="all")
+    assert made(h, 31) == []
+
+
+def test_a_slot_is_one_of_the_schedule_in_force():
+    (sentence,) = made(cluster(), 12, x=X(11), slot=11, due=T(11))
+    assert sentence.endswith(f"became {X(11)} at 12.000 s, which its schedule does not have")
+    assert made(cluster().at(9).define("tick", every(7), since=9), 10)
+    assert not made(cluster().at(9).define("tick", every(2), since=9), 10)
+    assert made(cluster().at(10).define("tick", every(2), since=10), 10) == [
+        f"slot {T(10)} of tick became {X(10)} at 10.000 s, which was decided when the task was defined"
+    ]
+
+
+def test_a_slot_that_was_shifted_out_of_the_hour_that_summer_time_skips_is_one():
+    night = cron("30 2 * * *", tz="Europe/Berlin", gap="shift")
+    shifted = 1_774_746_000_000  # 2026-03-29 03:00 in Berlin: there is no 2:30
+    moment = (shifted - T(0)) / 1000
+    h = History().define("tick", night).at(moment).ready(f"tick@{shifted}", slot=moment)
+    assert one_execution_per_slot(h.rec()).ok
+
+
+def test_no_slot_is_made_before_it_is_due():
+    assert made(cluster(), 10) == []
+    assert made(cluster(), 9.999) == [
+        f"slot {T(10)} of tick became {X(10)} at 9.999 s, though it was due only at 10.000 s"
+    ]
+    assert made(cluster(), 10, due=T(10.5))[0].endswith("though it was due only at 10.500 s")
+
+
+def test_jitter_counts_whatever_the_event_says():
+    schedule = every(5, jitter=4)
+    late = next(s for s in range(5, 60, 5) if due_of("tick", schedule, T(s)) > T(s) + 1)
+    h = History().define("tick", schedule).at(late).ready(X(late), slot=late)
+    assert not one_execution_per_slot(h.rec()).ok
+
+
+def test_the_clocks_of_a_real_server_may_differ_a_little():
+    h = cluster().at(9.95).ready(X(10), slot=10, due=T(10))
+    assert one_execution_per_slot(h.rec(world="real")).ok and not one_execution_per_slot(h.rec()).ok
+    assert not one_execution_per_slot(cluster().at(9.8).ready(X(10), slot=10).rec(world="real")).ok
+
+
 # --- nothing-lost
 
 SETTLE = 11.5  # 4 s lease + 5 s leader lease + 1 s sweep + 1 s wake-up + 0.5 s for requests

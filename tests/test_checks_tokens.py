@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from histories import EMPTY, History, T, X, cluster, quiet
 
@@ -121,6 +122,56 @@ def test_a_revoked_token_that_writes_is_a_violation(kind):
     assert f"i1 wrote {kind}" in violation.sentence and "current was #5" in violation.sentence
 
 
+def cancelled(token: int, instance: str, execution: str = X(5)) -> History:
+    h = recovered().add("CANCEL_REQUESTED", X(5), attempt=2, token=12, instance="i2")
+    return h.done(execution, token, instance, kind="CANCELLED", was="RUNNING", force=False)
+
+
+def test_the_end_of_a_cancelled_attempt_is_its_holders():
+    assert no_stale_write(cancelled(12, "i2").rec()).ok
+    (stale,) = no_stale_write(cancelled(11, "i1").rec()).violations
+    assert "i1 wrote CANCELLED" in stale.sentence and "current was #5" in stale.sentence
+    (stranger,) = no_stale_write(cancelled(12, "i9").rec()).violations
+    assert stranger.sentence.endswith("with the token of i2 of " + X(5) + "; it was not its own")
+
+
+@pytest.mark.parametrize("kind", ["CANCELLED", "DEAD"])
+def test_what_ends_with_its_loss_ends_in_the_name_of_the_lost_attempt(kind):
+    def lost(token: int, instance: str) -> bool:
+        h = recovered().at(20).gone("i2", 2, until=19)
+        h.add("LOST", X(5), attempt=2, token=12, instance="i2", reason="lease", losses=2)
+        return no_stale_write(h.done(X(5), token, instance, kind=kind, was="RUNNING").rec()).ok
+
+    assert lost(12, "i2")
+    assert not lost(11, "i2") and not lost(12, "i9")
+
+
+def test_what_waits_is_cancelled_without_a_token():
+    h = cluster().at(5).ready(X(5), slot=5, epoch=3, instance="i1")
+    assert no_stale_write(h.add("CANCELLED", X(5), was="READY", force=False).rec()).ok
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "READY", "source": "schedule", "slot": T(10), "by": "i1"},
+        {"kind": "BUFFERED", "reason": "overlap", "slot": T(10), "instance": "i1"},
+        {"kind": "READY", "source": "retry", "instance": "i1"},
+        {"kind": "READY", "source": "delayed", "instance": "i1"},
+    ],
+)
+def test_whoever_takes_part_in_elections_dispatches_nothing_without_an_epoch(event):
+    def found(h: History, **more: object) -> list[str]:
+        rec = h.at(10).add(execution=X(10), **(event | more)).rec()
+        return [violation.sentence for violation in no_stale_write(rec).violations]
+
+    (sentence,) = found(cluster())
+    assert sentence.endswith("with no epoch; its instance takes part in elections")
+    assert found(cluster(), epoch=3) == []
+    assert found(cluster(election=False)) == []
+    assert found(History()) == []  # who that was is not known
+
+
 def test_a_token_is_revoked_by_the_loss_itself():
     h = cluster().at(5).ready(X(5), slot=5, epoch=3).run(X(5), 11, "i1").lose(X(5), 11, "i1")
     assert not no_stale_write(h.done(X(5), 11, "i1").rec()).ok
@@ -180,6 +231,41 @@ def test_what_an_incarnation_does_after_its_end_is_a_violation(kind):
         no_stale_write(h.join("i2", 9).add("INSTANCE_DRAINING", instance="i2", token=9).rec()).violations[1:]
         == ()
     )
+
+
+@pytest.mark.parametrize("kind", ["INSTANCE_DRAINING", "INSTANCE_LEFT", "INSTANCE_LOST", "LEADER_ELECTED"])
+def test_what_becomes_of_an_instance_is_told_of_the_incarnation_that_lives(kind):
+    def found(token: int) -> bool:
+        return no_stale_write(cluster().at(10).add(kind, instance="i2", token=token, until=T(9)).rec()).ok
+
+    assert found(2) and not found(1) and not found(7)
+
+
+def test_no_instance_is_lost_twice():
+    h = cluster().at(10).gone("i2", 2, until=9)
+    assert no_stale_write(h.rec()).ok and not no_stale_write(h.gone("i2", 2, until=9).rec()).ok
+
+
+def test_nobody_claims_who_never_joined():
+    claim = {"attempt": 1, "token": 11, "instance": "i9", "inc": 8}
+    h = cluster().at(5).ready(X(5), slot=5, epoch=3, instance="i1").add("RUNNING", X(5), **claim)
+    (violation,) = no_stale_write(h.rec()).violations
+    assert violation.sentence.endswith("it never joined")
+    middle = {key: value for key, value in EMPTY.items() if key != "instances"}
+    assert no_stale_write(h.rec(snapshot=middle)).ok
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"instance": "i2"}, {"task": "job"}, {"execution": X(10)}, {"instance": "i9"}],
+)
+@pytest.mark.parametrize("kind", ["LOCK_ACQUIRED", "LOCK_RELEASED"])
+def test_a_tasks_lock_is_its_runs(kind, wrong):
+    h = cluster().at(5).ready(X(5), slot=5, epoch=3, instance="i1").run(X(5), 11, "i1")
+    h.take("task:tick", 11, "i1", until=99, x=X(5)).at(6).release("task:tick", 11, "i1", x=X(5))
+    assert no_stale_write(h.rec()).ok
+    h.events[:] = [msgspec.structs.replace(e, **wrong) if e.kind == kind else e for e in h.events]
+    assert not no_stale_write(h.rec()).ok
 
 
 def test_a_superseded_incarnation_may_not_drain_but_its_successor_may():

@@ -47,3 +47,10 @@ def test_files_that_cannot_be_read_are_2(tmp_path):
     ):
         outcome = call("check", str(tmp_path / name))
         assert (outcome.code, outcome.out) == (2, "") and says in outcome.err
+
+
+def test_a_file_with_a_wrong_value_is_bad_input_and_no_violation(tmp_path):
+    quiet(lease="x").rec().save(tmp_path / "run.json")
+    outcome = call("check", str(tmp_path / "run.json"))
+    assert (outcome.code, outcome.out) == (2, "") and "is damaged: data of event" in outcome.err
+    assert len(outcome.err.splitlines()) == 1

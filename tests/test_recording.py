@@ -5,14 +5,19 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import pytest
-from histories import EMPTY, T0, History, T, X, cluster, quiet
+from histories import EMPTY, FACTS, T0, History, T, X, cluster, definition, quiet
 
 from labsched.errors import ConfigError
+from labsched.schedule import every
+from labsched.worlds.messages import Message
 from labsched.worlds.recording import FORMAT_VERSION, Recording, load
 
 
@@ -25,6 +30,28 @@ def full() -> Recording:
     )
     return h.rec(
         end=40, options={"instances": 2}, plan=[{"at": 12.5}], versions={"labsched": "0"}, final=EMPTY
+    )
+
+
+def rich() -> Recording:
+    """`full`, with something in every part of the file."""
+    rec = full()
+    snap = EMPTY | {
+        "executions": {"j": {"state": "RUNNING", "task": "job", "token": 4, "instance": "i1", "attempt": 2}},
+        "tasks": {"job": {"status": "ACTIVE", "watermark": T(0), "definition": definition("job", every(5))}},
+        "locks": {"a": {"owner": "x", "token": 3, "until": T(9)}},
+        "leader": {"instance": "i1", "incarnation": 1, "epoch": 2, "until": T(3)},
+        "instances": {"i0": {"incarnation": 1, "until": T(3), **FACTS}},
+    }
+    lines = History().note("proved", "i1", 1, sent=0.0, server=T(1), runs=[4])
+    lines.at(9).note("lease-lost", "i1", 1, deadline=3.0, running=["j"], by="loop")
+    lines.note("stopped", "i1", 1, execution="j", token=4, how="cancelled")
+    return msgspec.structs.replace(
+        rec,
+        snapshot=snap,
+        final=snap,
+        journals=rec.journals + lines.journals,
+        message_log=[Message(0.1, None, "i1", "server", "request", "ping", 9, "cut")],
     )
 
 
@@ -111,6 +138,71 @@ def test_nonsense_is_refused_in_one_line(tmp_path, body, words):
     with pytest.raises(ConfigError, match=words) as caught:
         load(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in pairs:
+        yield (*at, key)
+        yield from paths(below, (*at, key))
+
+
+WRONG = [None, "x", "", -1, [], {}, 1e300, True, [1], {"a": 1}, 10**30]
+
+
+def test_a_file_with_any_wrong_value_in_it_is_refused_in_one_line_or_can_be_judged_and_framed(tmp_path):
+    rec = json.loads(msgspec.json.encode(rich()))
+    luck, path, refused = random.Random(3), tmp_path / "run.json", 0
+    places = sorted(paths(rec), key=str)
+    for place in luck.sample(places, 400):
+        holder = rec
+        for key in place[:-1]:
+            holder = holder[key]
+        old, holder[place[-1]] = holder[place[-1]], luck.choice(WRONG)
+        path.write_bytes(damaged(**rec))
+        holder[place[-1]] = old
+        try:
+            read = load(path)
+        except ConfigError as error:
+            refused += 1
+            assert "\n" not in str(error)
+            continue
+        assert str(read.check()) and read.digest
+        for name in (*FRAMES, "messages"):
+            assert getattr(read, name) is not None
+    assert 150 < refused < 400
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (
+            "snapshot/locks/a/until",
+            "soon",
+            r"snapshot: Expected `int`, got `str` - at `\$.locks\[...\].until`",
+        ),
+        ("events/0/data/definition", "{", r"events\[0\]\.data, definition: Input data was truncated"),
+        ("events/3/at", 1e300, r"events: .* at `\$\[3\]\.at`"),
+        (
+            "events/1/data/lease",
+            "x",
+            r"data of event [0-9]+-1 \(INSTANCE_JOINED\): Expected `float.* at `\$.lease`",
+        ),
+        ("journals/0/mono", None, r"journals: .* at `\$\[0\]\.mono`"),
+        ("faults/0/at", -1, r"faults: .* at `\$\[0\]\.at`"),
+    ],
+)
+def test_what_is_damaged_names_the_place(tmp_path, place, value, words):
+    rec = json.loads(msgspec.json.encode(rich()))
+    *way, last = [int(key) if key.isdigit() else key for key in place.split("/")]
+    holder = rec
+    for key in way:
+        holder = holder[key]
+    holder[last] = value
+    (tmp_path / "run.json").write_bytes(damaged(**rec))
+    with pytest.raises(ConfigError, match=words):
+        load(tmp_path / "run.json")
 
 
 def test_a_missing_file_is_said_in_one_line(tmp_path):

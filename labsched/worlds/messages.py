@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 
 class Message(NamedTuple):
@@ -19,5 +21,5 @@ class Message(NamedTuple):
     destination: str
     kind: str
     name: str
-    size: int
+    size: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
     lost: str

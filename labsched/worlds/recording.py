@@ -205,7 +205,7 @@ def load(path: str | os.PathLike[str]) -> Recording:
         if body[:2] == b"\x1f\x8b":
             body = gzip.decompress(body)
         head = msgspec.json.decode(body, type=_Head)
-    except (EOFError, zlib.error, gzip.BadGzipFile, msgspec.MsgspecError):
+    except (EOFError, zlib.error, gzip.BadGzipFile, msgspec.MsgspecError, RecursionError):
         raise ConfigError(f"{path} is not a labsched recording") from None
     except OSError as error:
         raise ConfigError(f"cannot read recording {path}: {error.strerror or error}") from None
@@ -218,8 +218,8 @@ def load(path: str | os.PathLike[str]) -> Recording:
     try:
         rec = msgspec.json.decode(head.recording, type=Recording)
         check_shapes(rec)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise ConfigError(f"recording {path} is damaged: {error}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ConfigError(f"recording {path} is damaged: {' '.join(str(error).split())}") from None
     return rec
 
 

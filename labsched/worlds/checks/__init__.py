@@ -4,9 +4,10 @@
     health.py     when promises are due       nouns.py     the words for it
     frames.py     the same as data frames     capacity.py  who could have run what
     shapes.py     what a file must look like
+    definitions.py  what the tasks were  attempts.py   what the events of one execution must say
     locks.py      one-holder                  fencing.py   no-stale-write
     slots.py      one-execution-per-slot      lost.py      nothing-lost (with stuck.py, orphans.py)
-    lives.py      legal-transitions, effect-once           recovery.py  bounded-recovery
+    lives.py      legal-transitions, effect-once           recovery.py  bounded-recovery (with premature.py)
     telling.py    lease-loss-is-told          complete.py  history-complete
     leaders.py    one-leader-per-epoch        limits.py    pool-respected
     drain.py      clean-drain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...model import TERMINAL, Kind, State
-from .nouns import Life, Run, definition_of
+from ...model import TERMINAL, Event, Kind, State
+from .nouns import Life, Run, definition_of, ms
 from .result import CheckResult, Finder
 from .slots import dispatched_slot
 
@@ -32,6 +32,8 @@ class _Compare:
     def __init__(self, find: Finder, rec: Recording, final: dict[str, Any]) -> None:
         self.find, self.rec, self.facts, self.final = find, rec, rec.facts, final
         self.at: int = final.get("at") or rec.facts.end
+        # Later than the final state when the server's clock was set back: ids of events never go back.
+        self.reached = ms(rec.history[-1]) if rec.history else 0
 
     def all(self) -> None:
         self._executions()
@@ -89,8 +91,10 @@ class _Compare:
                     status=e.data.get("status"), definition=e.data.get("definition")
                 )
             elif e.kind == Kind.TASK_PAUSED and e.task:
+                self._changed(e, told.get(e.task, {}).get("status"), e.data.get("status") or "PAUSED")
                 told.setdefault(e.task, {})["status"] = e.data.get("status") or "PAUSED"
             elif e.kind == Kind.TASK_RESUMED and e.task:
+                self._changed(e, told.get(e.task, {}).get("status"), "ACTIVE")
                 told.setdefault(e.task, {})["status"] = "ACTIVE"
         final: dict[str, Any] = self.final.get("tasks") or {}
         for name in sorted(told.keys() | final.keys()):
@@ -109,6 +113,11 @@ class _Compare:
                 if None not in (known, found) and known != found:
                     self._differ(f"{field} of {name}", known, found)
             self._watermark(name, final[name].get("watermark"))
+
+    def _changed(self, e: Event, before: str | None, after: str) -> None:
+        if before == after:
+            sentence = f"{e.task} became {after} at {self.facts.clock(ms(e))}, and nothing says that it was not before"
+            self.find.found(ms(e), sentence, e.id)
 
     def _watermark(self, name: str, found: int | None) -> None:
         """The last slot decided is at most the watermark, and nothing but slots and `since` moves it."""
@@ -144,7 +153,9 @@ class _Compare:
             hold, found = told.get(name), final.get(name)
             known = None if hold is None else (hold.owner, hold.token, hold.until)
             seen = None if found is None else (found["owner"], found["token"], found["until"])
-            if known != seen:
+            # A hold that had ended before the clock went back may be gone, or, as nobody took it, be there again.
+            over = hold is not None and found is None and hold.until <= self.reached
+            if known != seen and not over:
                 self._differ(f"lock {name}", known or "free", seen or "free", hold.event if hold else None)
 
     def _leader(self) -> None:
@@ -164,7 +175,20 @@ class _Compare:
 
     def _instances(self) -> None:
         live: dict[str, Life] = {life.name: life for life in self.facts.lives if life.ended is None}
-        for name, found in (self.final.get("instances") or {}).items():
+        joined = {life.event for life in self.facts.lives if life.event}
+        for life in self.facts.lives:
+            if life.end_event in joined:  # whoever takes a name over ends the one before in the same step
+                self._differ(
+                    f"incarnation of {life.name}",
+                    f"{life.incarnation} lives",
+                    "another joined",
+                    life.end_event,
+                )
+        final = self.final.get("instances")
+        for name, life in live.items():
+            if final is not None and name not in final:
+                self._differ(f"incarnation of {name}", life.incarnation, "nothing", life.event)
+        for name, found in (final or {}).items():
             self.find.tested += 1
             told = live[name].incarnation if name in live else None
             if told != found["incarnation"]:

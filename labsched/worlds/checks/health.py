@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Time for requests and scheduling that no lease covers, ms. A real machine under load is less punctual.
 ALLOWANCE = {"simulated": 500, "real": 1500}
+# ms: a real server reads its clock for a step and for the ids of its events at different moments.
+CLOCKS = {"simulated": 0, "real": 100}
 WAKE = 1000  # ms: `wake_fallback`, what a lost hint may cost
 
 _ENDS = {
@@ -114,6 +116,7 @@ class Health:
 
     def __init__(self, rec: Recording) -> None:
         self.facts = rec.facts
+        self.clocks = CLOCKS[rec.world]
         every = spans(rec.fault_log)
         self.server = [span for span in every if is_server(span.fault)]
         self.down = [self._until_joined(span) for span in every if not is_server(span.fault)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...model import TERMINAL, TRANSITIONS, Event, Kind, State
+from .attempts import Attempts
 from .facts import Facts
 from .nouns import CREATES, ENDED, STATES, ms
 from .result import CheckResult, Finder
@@ -26,7 +27,8 @@ _AFTER_LOST = frozenset({Kind.READY, Kind.DEAD, Kind.CANCELLED})
 
 def legal_transitions(rec: Recording) -> CheckResult:
     """Every execution walks `model.TRANSITIONS`, READY comes from where its `source` says, LOST, CANCEL_REQUESTED
-    and FENCE_WRITTEN come while RUNNING, and after LOST comes READY, DEAD or CANCELLED.
+    and FENCE_WRITTEN come while RUNNING, and after LOST comes READY, DEAD or CANCELLED. Attempts are numbered one by
+    one, a retry was left and its time has come, and what was cancelled while it ran had been asked to stop.
 
     Tested: the steps that were walked.
     """
@@ -60,14 +62,19 @@ class _Walk:
         self.last: dict[str, str] = {}
         self.ended: dict[str, int] = {}
         self.forgotten = 0
+        self.attempts = Attempts(rec)
 
     def forget(self, e: Event) -> None:
         self.forgotten = max(self.forgotten, e.data.get("before") or 0)
 
     def step(self, e: Event) -> str:
         """What is wrong with this step, or an empty text."""
-        key = e.execution or ""
         before = self._before(e)
+        said = self.attempts.take(e, before)
+        return self._step(e, before) or said
+
+    def _step(self, e: Event, before: str | None) -> str:
+        key = e.execution or ""
         if e.kind in _WHILE_RUNNING:
             wrong = "" if before in (None, State.RUNNING) and key not in self.lost else self._odd(e, before)
             if e.kind == Kind.LOST:

@@ -11,7 +11,8 @@ import msgspec
 
 from ...model import Kind
 from ...schedule import Schedule, between, count, due_of
-from .nouns import definition_of, ms
+from .definitions import schedule_of
+from .nouns import ms
 from .orphans import orphans
 from .result import CheckResult, Finder
 from .slots import slot_in
@@ -72,7 +73,7 @@ class _Decided:
                 self.slots[run.task].add(slot)
         for e in rec.history:
             if e.kind == Kind.SKIPPED and e.task and e.data.get("first") is not None:
-                ranges[e.task].append((e.data["first"], e.data["last"]))
+                ranges[e.task].append((e.data["first"], e.data.get("last", e.data["first"])))
         self.ranges = {task: _merged(known) for task, known in ranges.items()}
 
     def has(self, task: str, slot: int) -> bool:
@@ -122,14 +123,10 @@ def _stretches(rec: Recording) -> tuple[list[Stretch], list[str]]:
 
 
 def _schedule(name: str, definition: Any, notes: list[str]) -> Schedule | None:
-    try:
-        # Cron expressions are parsed when first asked, so ask.
-        schedule: Schedule = msgspec.convert(definition_of(definition).get("schedule"), Schedule)
-        next(between(schedule, 0, 1), None)
-        return schedule
-    except (msgspec.ValidationError, ValueError):
+    schedule = schedule_of(definition)
+    if schedule is None:
         notes.append(f"the schedule of {name} cannot be read, its slots were not computed")
-        return None
+    return schedule
 
 
 def _owed(

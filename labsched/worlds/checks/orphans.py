@@ -68,10 +68,12 @@ def _well(rec: Recording, life: Life, start: int, end: int) -> bool:
 
 
 def _proofs(rec: Recording) -> dict[tuple[str, int | None], list[Proof]]:
-    """By instance and incarnation, in order."""
+    """By instance and incarnation, in order. Where the server's clock was set back, time stands still until it has
+    caught up, as it does in the ids of events: that is how starts and ends of attempts are known."""
     found: dict[tuple[str, int | None], list[Proof]] = defaultdict(list)
     for entry in rec.journals:
         if entry["kind"] == "proved" and entry.get("server") is not None and "runs" in entry:
-            key = (str(entry.get("instance")), entry.get("incarnation"))
-            found[key].append(Proof(entry["server"], frozenset(entry["runs"])))
+            known = found[str(entry.get("instance")), entry.get("incarnation")]
+            at = max(entry["server"], known[-1].at) if known else entry["server"]
+            known.append(Proof(at, frozenset(entry["runs"])))
     return found

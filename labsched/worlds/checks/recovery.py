@@ -9,6 +9,7 @@ import msgspec
 
 from .health import Span
 from .nouns import Life, Try
+from .premature import premature
 from .result import CheckResult, Finder
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def bounded_recovery(rec: Recording) -> CheckResult:
     renewal, or from when the server, one other instance and the leader's link were well again, if they stayed so; a
     leader that is hit or steps down meanwhile begins a takeover of its own. What ended sooner than that healthy
     spell began, or had none before the recording ended, is not counted. What a superseded incarnation held must be
-    lost in the same step. Tested: attempts held by silent or superseded instances.
+    lost in the same step. And nothing is LOST, nor its instance, while the lease or the attempt lasts. Tested: attempts held by silent or superseded instances.
     """
     find, skipped = Finder("bounded-recovery"), 0
     held_by: dict[tuple[str, int | None], list[Try]] = {}
@@ -45,6 +46,7 @@ def bounded_recovery(rec: Recording) -> CheckResult:
         judged = _judge(find, rec, silence, held)
         skipped += len(held) - judged
     _restarts(find, rec)
+    premature(find, rec)
     if skipped:
         find.note = (
             f"{skipped} more not counted: no healthy server and instance, or the recording ended first"

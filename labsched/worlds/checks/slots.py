@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from ...model import Event, Kind
+from ...schedule import between, due_of
+from .definitions import Definitions
 from .nouns import ms
 from .result import CheckResult, Finder
 
@@ -16,18 +18,24 @@ _ID = re.compile(r"^(?P<task>.*)@(?P<slot>\d+)(?:#(?P<instance>.*))?$")
 
 
 def one_execution_per_slot(rec: Recording) -> CheckResult:
-    """At most one execution was ever dispatched for a task's slot; retention does not make a slot new again.
+    """At most one execution was ever dispatched for a task's slot; retention does not make a slot new again. It is a
+    slot of the schedule in force, and was dispatched while the task was ACTIVE and not before it was due.
 
     Triggers and backfills are nobody's slot and do not count. Duplicates of a cluster that runs without the
     distributed lock (`task@slot#instance`) are reported like any other. Tested: slots that became an execution.
     """
     find = Finder("one-execution-per-slot")
     seen: dict[tuple[str, int], tuple[str, str | None]] = {}
-    marks = _start(rec, seen)
+    marks, tasks = _start(rec, seen), Definitions(rec)
     for e in rec.history:
         slot = dispatched_slot(e)
         if slot is None:
+            tasks.take(e)
             continue
+        wrong = _wrong(rec, tasks, e, slot)
+        if wrong:
+            sentence = f"slot {slot} of {e.task} became {e.execution} at {rec.facts.clock(ms(e))}, {wrong}"
+            find.found(ms(e), sentence, e.id)
         key, mark = (e.task or "", slot), marks.get(e.task or "")
         before = seen.get(key)
         if before is None:
@@ -38,6 +46,24 @@ def one_execution_per_slot(rec: Recording) -> CheckResult:
             sentence = f"slot {slot} of {e.task} became {e.execution} at {rec.facts.clock(ms(e))}, {earlier}"
             find.found(ms(e), sentence, before[1] if before else None, e.id)
     return find.result()
+
+
+def _wrong(rec: Recording, tasks: Definitions, e: Event, slot: int) -> str:
+    """Why that slot was not to be dispatched then, or an empty text: the step that does it looks at all of this."""
+    task = e.task or ""
+    status, schedule = tasks.status.get(task, "ACTIVE"), tasks.schedule.get(task)
+    if status != "ACTIVE":
+        return f"while the task was {status}"
+    due = max(slot, e.data.get("due") or 0)
+    if schedule is not None:
+        if next(between(schedule, slot - 1, slot), None) is None:
+            return "which its schedule does not have"
+        due = max(due, due_of(task, schedule, slot))
+    if slot <= tasks.since.get(task, -1):
+        return "which was decided when the task was defined"
+    if ms(e) < due - rec.health.clocks:
+        return f"though it was due only at {rec.facts.clock(due)}"
+    return ""
 
 
 def dispatched_slot(e: Event) -> int | None:
