@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def clean_drain(rec: Recording) -> CheckResult:
-    """After INSTANCE_DRAINING no RUNNING of that incarnation, INSTANCE_LEFT within `drain_timeout`, and at
-    INSTANCE_LEFT (or at the timeout) none of its attempts is RUNNING. The journal's `left` is not late either.
+    """After INSTANCE_DRAINING no RUNNING of that incarnation, INSTANCE_LEFT within `drain_timeout` and
+    `cancel_grace`, and at INSTANCE_LEFT (or at the timeout) none of its attempts is RUNNING. The journal's `left` is not late either.
 
     A drain that a kill, a pause, a cut or trouble with the server ended is recovery, not drain, and is not
     counted, nor is one that the recording does not see the end of. Tested: drains, and departures without one.
@@ -39,7 +39,7 @@ def _drain(find: Finder, rec: Recording, life: Life, tries: list[Try]) -> None:
                     f"{life.name} claimed {tried.execution} at {facts.clock(tried.started)}, while draining"
                 )
                 find.found(tried.started, sentence, life.drain_event, tried.event)
-    timeout = life.data.get("drain_timeout")
+    timeout = _allowed(life)
     begun = life.draining if life.draining is not None else life.ended or 0
     limit = None if timeout is None else begun + round(timeout * 1000) + health.timing.allowance
     left = life.ended if life.how == "left" else None
@@ -54,9 +54,7 @@ def _drain(find: Finder, rec: Recording, life: Life, tries: list[Try]) -> None:
     )
     if limit is not None and not disturbed and (left is None or left > limit):
         gone = "had not left" if left is None else f"left only at {facts.clock(left)}"
-        sentence = (
-            f"{life.name} began to drain at {facts.clock(begun)} and {gone}; drain_timeout is {timeout:g} s"
-        )
+        sentence = f"{life.name} began to drain at {facts.clock(begun)} and {gone}; allowed are {timeout:g} s"
         find.found(limit, sentence, life.drain_event, life.end_event)
     for tried in tries:
         by = left if left is not None else limit
@@ -65,13 +63,19 @@ def _drain(find: Finder, rec: Recording, life: Life, tries: list[Try]) -> None:
             find.found(by, sentence, tried.event, life.end_event, tried.end_event)
 
 
+def _allowed(life: Life) -> float | None:
+    """Seconds that a drain may take: bodies that did not end in their time are cancelled, and get some more to obey."""
+    timeout = life.data.get("drain_timeout")
+    return None if timeout is None else timeout + (life.data.get("cancel_grace") or 0.0)
+
+
 def _after(event: str | None, other: str | None) -> bool:
     return event is not None and other is not None and id_key(event) > id_key(other)
 
 
 def _journals(find: Finder, rec: Recording) -> None:
     slack = rec.health.timing.allowance / 1000
-    timeouts = {(life.name, life.incarnation): life.data.get("drain_timeout") for life in rec.facts.lives}
+    timeouts = {(life.name, life.incarnation): _allowed(life) for life in rec.facts.lives}
     for entry in rec.journals:
         if entry.get("kind") != "drain" or entry.get("stage") != "left":
             continue
@@ -79,5 +83,5 @@ def _journals(find: Finder, rec: Recording) -> None:
         timeout, took = timeouts.get(key), entry.get("took")
         hit = any(span.target == key[0] for span in rec.health.down) or rec.health.server
         if timeout is not None and took is not None and not hit and took > timeout + slack:
-            sentence = f"{key[0]} says that it took {took:g} s to leave; drain_timeout is {timeout:g} s"
+            sentence = f"{key[0]} says that it took {took:g} s to leave; allowed are {timeout:g} s"
             find.found(rec.facts.end, sentence)
