@@ -36,6 +36,13 @@ rec = panel.finish(until=90)
 print(panel.code())
 print(rec.check().ok, len(rec.leaders))
 """
+TWICE = """
+panel.pause()
+names = {}
+exec(panel.code(), names)
+print(panel.code())
+print("the same run:", names["rec"].digest == panel.finish().digest)
+"""
 
 # Keeps what a screen reader would be given to say.
 LISTEN = """() => {
@@ -75,6 +82,15 @@ class Panel:
 
     def becomes(self, name: str, state: str) -> None:
         self.row(name).locator("td", has_text=re.compile(f"^{state}")).wait_for()
+
+    def server(self):
+        return self.box.locator("tr[data-server=server]")
+
+    def press_server(self, verb: str) -> None:
+        self.server().get_by_role("button", name=f"{verb} server", exact=True).click()
+
+    def server_becomes(self, state: str) -> None:
+        self.server().locator("td", has_text=re.compile(f"^{state}( |$)")).wait_for()
 
     def time(self) -> float:
         return float(self.box.locator(".ls-time").inner_text().split()[0])
@@ -147,6 +163,59 @@ def test_kill_on_the_leaders_row_shows_at_once_and_another_instance_gets_the_cro
         # The verdict comes after the script, once the rest has run: a stored run printed one and not yet the other.
         printed.filter(has_text="True").wait_for()
         assert f'.kill("{second}")' in printed.inner_text()
+        assert not wrong
+
+
+def test_a_server_that_loses_its_data_says_so_in_its_row_and_the_script_tells_the_same_story(
+    tmp_path, picture
+):
+    notebook(tmp_path / "server.ipynb", SIMULATED, TWICE)
+    with jupyterlab(tmp_path) as address, browser_page(tmp_path) as page:
+        wrong = []
+        page.on("pageerror", lambda error: wrong.append(error))
+        run_cells(page, address("server.ipynb"), 1)
+        panel = Panel(page)
+        panel.leader()
+        page.evaluate(LISTEN)
+        panel.press_server("Lose data")
+        panel.server_becomes("down until")
+        assert (
+            panel.server().get_by_role("button", name="Kill server").get_attribute("title")
+            == "it is down: restart it"
+        )
+        picture(page, "panel-server-down")
+        panel.server_becomes("up lost its data at")
+        page.locator("tr.ls-leads", has_text="leader #2").wait_for()
+        panel.lamp("one-holder").filter(has_text="history reset").wait_for()
+
+        panel.server().focus()
+        page.keyboard.press("p")
+        panel.server_becomes("paused")
+        page.keyboard.press("p")
+        panel.server_becomes("up")
+        for verb, state in (
+            ("Fill", "full"),
+            ("Slow", "full, slow"),
+            ("Heal", "up"),
+            ("Fail over", "up lost"),
+        ):
+            panel.press_server(verb)
+            panel.server_becomes(state)
+        panel.press_server("Read-only")
+        panel.server_becomes("read-only")
+        heard = " ".join(page.evaluate("window.heard"))
+        assert "server was restarted, which lost its data" in heard
+        picture(page, "panel-server")
+        page.set_viewport_size({"width": 720, "height": 1400})
+        page.wait_for_function("document.querySelector('.labsched-panel canvas').clientWidth < 720")
+        picture(page, "panel-server-narrow")
+
+        page.locator(".jp-Cell .cm-content").nth(1).click()
+        page.keyboard.press("Shift+Enter")
+        printed = page.locator(".jp-OutputArea-output pre", has_text="the same run:")
+        printed.wait_for()
+        assert ".restart_server(keep=False, down=1.0)" in printed.inner_text()
+        assert "the same run: True" in printed.inner_text()
         assert not wrong
 
 

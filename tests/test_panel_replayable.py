@@ -39,6 +39,52 @@ def test_a_run_in_short_steps_with_looks_in_between_is_the_run_that_the_code_giv
     assert run(world.code()).digest == world.recording().digest
 
 
+LOSSES = [("restart_server", {"keep": False, "down": 1}), ("failover", {"lag": 1}), ("restart_server", {})]
+
+
+@pytest.mark.parametrize(("verb", "args"), LOSSES)
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_server_that_lost_its_data_is_in_the_code_and_can_be_replayed_and_branched(
+    world, verb, args, planned
+):
+    world.advance(11.2)
+    if planned:
+        world.plan(stepped(asked(verb, **args), 12.0371))
+    else:
+        world.advance(12.0371)
+        world.act(asked(verb, **args))
+    world.advance(40)
+    told = len(world.recording().events)
+    assert run(world.code()).digest == world.recording().digest
+    story = [event.id for event in world.told] + [event.id for event in world.read()]
+    for t in (30, 5, 20):
+        world.seek(t)
+        ids = [event.id for event in world.told]
+        assert ids == story[: len(ids)]
+    world.seek(40)
+    assert len(world.recording().events) == told
+    world.seek(20)
+    world.act(asked("kill", "leader"))
+    world.advance(40)
+    assert world.branch == 1
+    assert run(world.code()).digest == world.recording().digest
+
+
+def test_what_was_lost_before_the_panel_came_can_be_sought_as_well():
+    with Simulation(3, seed=7, tasks=TASKS) as sim:
+        sim.at(8).restart_server(keep=False).run(until=15)
+        world = Replayable(sim)
+        before = world.recording().digest
+        world.seek(10)
+        world.seek(4)
+        assert world.told
+        world.seek(12)
+        world.seek(3)
+        world.seek(15)
+        assert world.recording().digest == before
+        world.close()
+
+
 def test_a_look_sends_no_message_and_takes_no_time(world):
     world.advance(5)
     before = len(world.sim.network.messages()), world.time

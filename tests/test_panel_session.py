@@ -39,6 +39,10 @@ class Bench:
     def row(self, name: str) -> dict:
         return next(row for row in self.state["rows"] if row["name"] == name)
 
+    def server(self) -> dict:
+        (row,) = self.state["servers"]
+        return row
+
     def batches(self) -> list[dict]:
         return [body for _, kind, body in self.told if kind == "events"]
 
@@ -56,6 +60,10 @@ def bench():
 
 def leader(bench: Bench) -> dict:
     return next(row for row in bench.state["rows"] if row["leader"])
+
+
+def spoken(bench: Bench) -> list[str]:
+    return [line for batch in bench.batches() for line in batch["spoken"]]
 
 
 def test_a_playing_world_keeps_pace_with_real_time_and_the_pace_changes_while_it_runs(bench):
@@ -127,6 +135,90 @@ def test_each_button_shows_as_a_state_in_words_and_its_inverse_takes_it_back(ben
     assert (bench.row("i2")["process"], bench.row("i2")["state"]) == (process, state)
 
 
+SERVER_STATES = [
+    ([("kill", {})], "down"),
+    ([("kill", {}), ("restart_server", {})], "up"),
+    ([("restart_server", {"down": 2})], "down until 5.0 s"),
+    ([("failover", {"lag": 0, "down": 3})], "down until 6.0 s"),
+    ([("pause", {})], "paused"),
+    ([("pause", {}), ("resume", {})], "up"),
+    ([("partition", {})], "cut off"),
+    ([("partition", {"direction": "replies"})], "cut off (replies lost)"),
+    ([("slow", {"added": 0.05})], "slow"),
+    ([("fill", {})], "full"),
+    ([("make_read_only", {}), ("partition", {})], "read-only, cut off"),
+    ([("fill", {}), ("slow", {"added": 1}), ("partition", {}), ("heal", {})], "up"),
+]
+
+
+@pytest.mark.parametrize(("verbs", "state"), SERVER_STATES)
+def test_each_verb_of_the_server_shows_in_its_row_in_words_and_its_inverse_takes_it_back(bench, verbs, state):
+    bench.pass_time(3.05)
+    for verb, args in verbs:
+        bench.send("press", step=asked(verb, name="server", **args))
+    row = bench.server()
+    assert row["state"] == state
+    assert row["trouble"] == (state != "up")
+
+
+def test_the_row_of_the_server_says_when_it_is_back_and_what_it_has_lost(bench):
+    bench.pass_time(3.05)
+    bench.send("press", step=asked("restart_server", keep=False, down=1))
+    assert (bench.server()["state"], bench.server()["note"]) == ("down until 4.0 s", "lost its data at 3.0 s")
+    assert bench.server()["off"]["kill"] == "it is down: restart it"
+    bench.pass_time(8)
+    assert (bench.server()["state"], bench.server()["off"]) == ("up", {})
+    assert leader(bench)["epoch"] == 2, "the new server knows of none"
+    assert bench.lamp("one-holder")["text"] == "history reset"
+    bench.send("press", step=asked("failover", lag=1))
+    assert bench.server()["note"].startswith("lost ")
+    assert bench.server()["note"].endswith("at 10.9 s")
+    assert [line for line in spoken(bench) if "server" in line][0].endswith(
+        "server was restarted, which lost its data"
+    )
+
+
+def test_what_ran_when_the_server_lost_its_data_no_longer_runs_on_any_row(bench):
+    bench.pass_time(10.6)
+    assert any(row["running"] for row in bench.state["rows"])
+    bench.send("press", step=asked("restart_server", keep=False, down=60))
+    bench.pass_time(2)
+    assert not any(row["running"] for row in bench.state["rows"])
+
+
+def test_a_failover_forgets_what_began_within_its_lag_and_nothing_older(bench):
+    bench.pass_time(10.6)
+    before = [row["running"] for row in bench.state["rows"]]
+    assert any(before)
+    bench.send("press", step=asked("failover", lag=0.1))
+    assert [row["running"] for row in bench.state["rows"]] == before
+    bench.send("press", step=asked("failover", lag=5))
+    assert not any(row["running"] for row in bench.state["rows"])
+
+
+def test_each_of_five_servers_has_a_row_and_is_hurt_by_its_name():
+    with Simulation(2, seed=7, tasks="data/tasks.yml", servers=5) as sim:
+        bench = Bench(sim)
+        bench.pass_time(3.05)
+        bench.send("press", step=asked("restart_server", name="server2", keep=False, down=5))
+        bench.send("press", step=asked("failover", name="server4", down=2))
+        bench.send("press", step=asked("fill", name="server5"))
+        bench.send("press", step=asked("kill", name="server"))
+        states = {row["name"]: row["state"] for row in bench.state["servers"]}
+        assert states == {
+            "server1": "down", "server2": "down until 8.0 s", "server3": "up", "server4": "down until 5.0 s",
+            "server5": "full",
+        }  # fmt: skip
+        code = bench.send("code")
+        assert '.failover(name="server4", down=2.0)' in code
+        assert '.restart_server("server2", keep=False, down=5.0)' in code
+        names = {}
+        exec(code, names)
+        assert names["rec"].digest == bench.session.replayable.recording().digest
+        names["sim"].close()
+        bench.session.replayable.close()
+
+
 def test_a_row_says_what_runs_how_much_lease_is_left_and_by_how_much_the_clock_is_wrong(bench):
     bench.send("press", step=asked("skew", "i2", 90))
     bench.pass_time(10.6)
@@ -170,10 +262,10 @@ def test_a_voice_says_who_leads_and_what_was_done_but_not_everyday_work(bench):
     bench.pass_time(3)
     bench.send("press", step=asked("kill", "leader"))
     bench.pass_time(8)
-    spoken = [line for batch in bench.batches() for line in batch["spoken"]]
-    assert any(line.endswith("was killed") for line in spoken)
-    assert any("leads, election #2" in line for line in spoken)
-    assert not any("cleanup-temp-files" in line for line in spoken)
+    heard = spoken(bench)
+    assert any(line.endswith("was killed") for line in heard)
+    assert any("leads, election #2" in line for line in heard)
+    assert not any("cleanup-temp-files" in line for line in heard)
 
 
 def test_a_lamp_is_grey_until_its_guarantee_was_exercised_and_then_says_how_often_it_held(bench):

@@ -56,7 +56,9 @@ def test_what_a_browser_sends_goes_into_the_inbox_and_nothing_else_is_taken(pane
         for content in (
             {"do": "press", "verb": "kill", "target": "i1"},
             {"do": "pace", "pace": 2},
+            {"do": "press", "act": "empty", "target": "server"},
             {"do": "press", "verb": "failover", "target": "server"},
+            {"do": "press", "act": "__class__", "target": "server"},
             {"do": "finish", "until": 1e9},
             {"do": "_live"},
             {},
@@ -65,8 +67,22 @@ def test_what_a_browser_sends_goes_into_the_inbox_and_nothing_else_is_taken(pane
             panel._pressed(None, content, [])
     finally:
         del panel.session.send
-    assert [do for do, _ in sent] == ["press", "pace"]
+    assert [do for do, _ in sent] == ["press", "pace", "press"]
     assert (sent[0][1]["step"].kind, sent[0][1]["step"].target) == ("kill", "i1")
+    assert sent[2][1]["step"].call() == "restart_server(keep=False, down=1.0)"
+
+
+def test_every_button_of_the_server_is_a_verb_that_its_world_can_do(panel):
+    panel.pause()
+    for name in panel.acts:
+        panel._pressed(None, {"do": "press", "act": name, "target": "server"}, [])
+        panel.pause()
+        assert panel.state["notice"] == "", name
+    done = [step.kind for step in panel.session.replayable.steps]
+    assert done == [
+        "kill", "pause", "resume", "partition", "heal", "restart_server", "restart_server", "failover", "slow",
+        "out_of_memory", "read_only",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("world", [None, 3, "redis://localhost"])
@@ -171,11 +187,26 @@ def test_a_real_world_greys_what_time_cannot_do_and_its_buttons_work():
             with pytest.raises(ConfigError, match="real processes: their time"):
                 refused()
         assert set(panel.state["off"]) == {"play", "pause", "step", "run_to", "pace", "seek"}
+        (server,) = panel.state["servers"]
+        assert set(server["off"]) == set(panel.acts) - {"kill", "restart", "empty"}
+        assert "no replica" in server["off"]["failover"]
+        with pytest.raises(ConfigError, match="their server has no replica"):
+            panel.press("partition", "i1").press("heal", "i1").press("restart", "i1") and panel.press(
+                "failover"
+            )
         with pytest.raises(ConfigError, match="skew cannot be done to real processes"):
             panel.press("skew", "i1", 5)
         panel.press("restart", leader["name"], at=panel.state["time"] + 0.2)
         wait_for(panel, lambda row: row["name"] == leader["name"] and row["state"] == "running")
+        panel.press("kill", "server")
+        wait_for_server(panel, "down")
+        panel.press("restart_server", keep=False)
+        server = wait_for_server(panel, "up")
+        assert server["note"].startswith("lost its data at ")
+        wait_for(panel, lambda row: row["leader"])
         assert f'await cluster.kill("{leader["name"]}")' in panel.code()
+        assert 'await cluster.kill("server")' in panel.code()
+        assert "await cluster.restart_server(keep=False)" in panel.code()
         rec = panel.finish()
         assert rec.world == "real" and rec.check().ok
         pids = dict(panel.session.cluster.pids)
@@ -184,11 +215,15 @@ def test_a_real_world_greys_what_time_cannot_do_and_its_buttons_work():
     assert len(pids) == 2 and panel.session.cluster.pids == {}
 
 
-def wait_for(panel, wanted):
+def wait_for_server(panel, state):
+    return wait_for(panel, lambda row: row["state"] == state, "servers")
+
+
+def wait_for(panel, wanted, rows="rows"):
     """The first row of what is told that `wanted` likes; real processes take their time."""
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
-        for row in panel.state.get("rows", []):
+        for row in panel.state.get(rows, []):
             if wanted(row):
                 return row
         time.sleep(0.02)

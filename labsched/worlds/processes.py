@@ -37,7 +37,10 @@ class ProcessCluster(Cluster):
     """
 
     async def kill(self, name: str) -> None:
-        """SIGKILL to the instance's process. Its runner's children end when their pipe closes."""
+        """SIGKILL to the instance's process. Its runner's children end when their pipe closes. "server": it is gone
+        until `restart_server`."""
+        if name == "server":
+            return await self.kill_server()
         member = await self._find(name)
         self._note("kill", member.name)
         member.wanted = False

@@ -109,9 +109,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _plan(self, sim: Simulation, rng: random.Random) -> None:
         for number, fault in enumerate(self.faults):
             with _At(f"faults[{number}]"):
-                verb, args = _call(fault)
+                verb, target = _call(fault)
                 plan = sim.at(_moment(fault.at, rng))
-                verb(plan, *args, **fault.args)
+                verb(plan, **target, **fault.args)
 
 
 def scenario(name: str, *, until: float | None = None, messages: bool = False) -> Callable[[int], Recording]:
@@ -197,19 +197,21 @@ def _said(message: str) -> str:
     return f"{place}: {what}" if place else what
 
 
-def _call(fault: Fault) -> tuple[Callable[..., Any], list[str]]:
-    """The verb and its first argument, if it takes one."""
+def _call(fault: Fault) -> tuple[Callable[..., Any], dict[str, str]]:
+    """The verb and its target, unless that is left to the verb."""
     if fault.verb not in VERBS:
         raise ConfigError(f"verb {fault.verb!r} is unknown; {nearest(fault.verb, VERBS, VERBS)}")
     verb = VERBS[fault.verb]
     takes = inspect.signature(verb).parameters
-    if "name" not in takes and fault.target not in (None, "server"):
-        raise ConfigError(f"target is {fault.target!r}: {fault.verb} is done to the server, leave it out")
-    given = [fault.target] if "name" in takes and fault.target is not None else []
-    if not given and "name" in takes and takes["name"].default is inspect.Parameter.empty:
+    if takes["name"].default == "server" and not re.fullmatch(r"server\d*", fault.target or "server"):
+        raise ConfigError(
+            f"target is {fault.target!r}: {fault.verb} is done to the server, or to one of several"
+        )
+    given = {} if fault.target is None else {"name": fault.target}
+    if not given and takes["name"].default is inspect.Parameter.empty:
         raise ConfigError(f"target is missing: {fault.verb} needs an instance, leader or server")
     try:
-        inspect.signature(verb).bind(None, *given, **fault.args)
+        inspect.signature(verb).bind(None, **given, **fault.args)
     except TypeError as error:
         allowed = [name for name in takes if name not in ("self", "name")]
         raise ConfigError(f"args: {error}; allowed are {', '.join(allowed) or 'none'}") from None

@@ -8,7 +8,9 @@ const COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2
 const TROUBLE = "#D55E00";
 const SIGNS = { SUCCEEDED: "", FAILED: "!", DEAD: "!", RETRYING: "!", LOST: "?", CANCELLED: "–", READY: "«", RUNNING: "" };
 const STRETCHES = { kill: 0, pause: 2, partition: 3 }; // the hatch of a lane while that fault lasts
-const FAULTS = { kill: "✕", restart: "▲", pause: "‖", resume: "▸", partition: "≠", heal: "=", drain: "▼" };
+const FAULTS = { kill: "✕", restart: "▲", pause: "‖", resume: "▸", partition: "≠", heal: "=", drain: "▼",
+  restart_server: "▲", failover: "⇄", slow: "∿", out_of_memory: "▣", read_only: "⊘" };
+const KEY = { restart_server: "Restart server", failover: "Fail over", out_of_memory: "Full", read_only: "Read-only", slow: "Slow" };
 const VERBS = {
   kill: ["Kill", "SIGKILL: no clean-up runs"], restart: ["Restart", "a new process under that name"],
   pause: ["Pause", "SIGSTOP: it runs no code and does not know"], resume: ["Resume", "SIGCONT: it goes on where it was"],
@@ -116,15 +118,57 @@ function row(name, send) {
   return { node, update };
 }
 
-function table(send) {
-  const body = make("tbody"), rows = new Map();
+// A server: the four buttons that an instance has as well stand below theirs, with the same keys.
+function serverRow(name, send, acts) {
+  const buttons = new Map();
+  const add = (place) => {
+    const button = make("button", { onclick: () => send({ do: "press", act: button.dataset.act, target: name }) });
+    buttons.set(place, button);
+    return button;
+  };
+  const state = make("span"), note = make("small");
+  const more = make("td", { colspan: 3, class: "ls-more" }, ...["empty", "failover", "slow", "fill", "read_only"].map(add));
+  const usual = make("td", { class: "ls-verbs" }, ...["kill", "pause", "partition", "restart"].map(add));
+  const keys = { k: "kill", p: "pause", r: "restart" };
+  const node = make("tr", {
+    tabindex: 0, "data-server": name, "aria-keyshortcuts": "k p r",
+    onkeydown: (event) => {
+      const place = keys[event.key.toLowerCase()];
+      if (!place || event.ctrlKey || event.metaKey || event.altKey || buttons.get(place).disabled) return;
+      event.preventDefault();
+      buttons.get(place).click();
+    },
+  }, make("td", {}, name), make("td", { colspan: 2 }, state, " ", note), more, usual);
+  const update = (r, closed) => {
+    put(state, r.state);
+    put(note, r.note);
+    node.dataset.process = r.trouble ? "trouble" : "up";
+    for (const [place, button] of buttons) {
+      const act = place === "pause" && r.process === "paused" ? "resume" : place === "partition" && r.heals ? "heal" : place;
+      const [label, title] = acts[act], why = closed ? "closed" : r.off[act];
+      button.dataset.act = act;
+      put(button, label);
+      button.setAttribute("aria-label", `${label} ${name}`);
+      able(button, !why, why ?? title);
+    }
+  };
+  return { node, update };
+}
+
+function table(send, acts) {
+  const body = make("tbody"), servers = make("tbody", { class: "ls-servers" }), rows = new Map();
   const head = ["instance", "state", "leads", "runs", "lease left", "clock", "do"].map((h) => make("th", { scope: "col" }, h));
   const hint = "k kills, p pauses or resumes, r restarts the row in focus";
-  const node = make("table", { title: hint }, make("thead", {}, make("tr", {}, ...head)), body);
+  const node = make("table", { title: hint }, make("thead", {}, make("tr", {}, ...head)), body, servers);
   const update = (s) => {
     for (const r of s.rows ?? []) {
       if (!rows.has(r.name)) { rows.set(r.name, row(r.name, send)); body.append(rows.get(r.name).node); }
       rows.get(r.name).update(r, s.closed);
+    }
+    for (const r of s.servers ?? []) {
+      const key = `server ${r.name}`;
+      if (!rows.has(key)) { rows.set(key, serverRow(r.name, send, acts)); servers.append(rows.get(key).node); }
+      rows.get(key).update(r, s.closed);
     }
   };
   return { node, update };
@@ -168,9 +212,14 @@ function story() {
     if (bar) { bar.end = t; bar.outcome = outcome; open.delete(key); }
   };
   const clear = () => { attempts = []; reigns = []; faults = []; open = new Map(); };
-  const take = ([t, kind, instance, execution, task, number]) => {
+  const take = ([t, kind, instance, execution, task, number, lost]) => {
     const reign = reigns.at(-1);
-    if (kind === "FAULT") faults.push({ t, instance, kind: task });
+    if (kind === "FAULT") {
+      faults.push({ t, instance, kind: task, down: number });
+      // What the server has forgotten, it tells no end of.
+      for (const [name, bar] of open) if (lost != null && bar.start >= lost) end(name, t, "LOST");
+      if (lost != null && reign && reign.end === null && reign.start >= lost) reign.end = t;
+    }
     else if (kind === "RUNNING") {
       end(execution, t, "LOST");
       const bar = { start: t, end: null, instance, task, number, outcome: "RUNNING" };
@@ -225,6 +274,11 @@ function stretches(faults, instance, from, to) {
     if (f.kind === "kill") { close("pause", f.t); open.kill ??= f.t; }
     if (f.kind === "pause") open.pause ??= f.t;
     if (f.kind === "partition") open.partition ??= f.t;
+    if (f.kind === "restart_server" || f.kind === "failover") {
+      open.kill ??= f.t;
+      close("pause", f.t);
+      close("kill", Math.min(f.t + f.down, to));
+    }
     if (f.kind === "restart") { close("kill", f.t); close("pause", f.t); }
     if (f.kind === "resume") close("pause", f.t);
     if (f.kind === "heal") close("partition", f.t);
@@ -249,9 +303,9 @@ function timeline() {
     return (state.clock ?? 0) + (state.playing && !state.closed ? since * (state.pace ?? 1) : 0);
   };
   function draw() {
-    const names = (state.rows ?? []).map((r) => r.name), width = canvas.parentElement?.clientWidth ?? 0;
+    const names = (state.rows ?? []).map((r) => r.name), servers = (state.servers ?? []).map((r) => r.name), width = canvas.parentElement?.clientWidth ?? 0;
     if (!width || !names.length) return;
-    const height = STRIP + LANE * names.length + AXIS, ratio = window.devicePixelRatio || 1;
+    const height = STRIP + LANE * names.length + STRIP * servers.length + AXIS, ratio = window.devicePixelRatio || 1;
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio); canvas.height = Math.round(height * ratio);
       canvas.style.width = `${width}px`; canvas.style.height = `${height}px`;
@@ -291,6 +345,15 @@ function timeline() {
       }
       text(name, 4, y + LANE / 2, ink);
     });
+    servers.forEach((name, n) => {
+      const y = STRIP + LANE * names.length + STRIP * n;
+      context.fillStyle = ground;
+      context.fillRect(LEFT, y + 8, Math.max(x(now) - LEFT, 0), STRIP - 16);
+      for (const s of stretches(told.faults, name, from, now)) {
+        stretch(context, x(s.start), y + 5, x(s.end) - x(s.start), STRIP - 10, s.kind);
+      }
+      text(name, 4, y + STRIP / 2, dim);
+    });
     for (const bar of told.attempts) {
       const n = names.indexOf(bar.instance), a = x(bar.start), b = x(bar.end ?? now);
       if (n < 0 || b <= LEFT) continue;
@@ -301,9 +364,9 @@ function timeline() {
       if (SIGNS[bar.outcome]) text(SIGNS[bar.outcome], b + 2, y + (LANE - 12) / 2, trouble);
     }
     for (const fault of told.faults) {
-      const n = names.indexOf(fault.instance);
+      const n = names.indexOf(fault.instance), m = servers.indexOf(fault.instance);
       if (fault.t < from) continue;
-      const y = n < 0 ? STRIP / 2 : STRIP + LANE * n + LANE / 2;
+      const y = n >= 0 ? STRIP + LANE * (n + 0.5) : m >= 0 ? STRIP + LANE * names.length + STRIP * (m + 0.5) : STRIP / 2;
       context.fillStyle = look("--ls-ground");
       context.beginPath(); context.arc(x(fault.t), y, MARK, 0, 7); context.fill();
       context.strokeStyle = trouble; context.stroke();
@@ -322,7 +385,7 @@ function timeline() {
       return make("span", {}, sample, ` ${task}`);
     });
     const marks = [...new Set(told.faults.map((f) => f.kind))].sort().map((k) => {
-      const entry = make("span", {}, `${FAULTS[k] ?? "•"} ${VERBS[k]?.[0] ?? k}`);
+      const entry = make("span", {}, `${FAULTS[k] ?? "•"} ${VERBS[k]?.[0] ?? KEY[k] ?? k}`);
       if (k in STRETCHES) {
         const sample = make("canvas", { width: 26, height: 14 });
         stretch(sample.getContext("2d"), 0, 0, 26, 14, k);
@@ -362,7 +425,7 @@ function slider(send) {
 
 function render({ model, el }) {
   const send = (message) => model.send(message);
-  const parts = { bar: bar(send), table: table(send), timeline: timeline(), slider: slider(send), lamps: lamps(send) };
+  const parts = { bar: bar(send), table: table(send, model.get("acts")), timeline: timeline(), slider: slider(send), lamps: lamps(send) };
   const notice = make("p", { class: "ls-notice", role: "status" });
   const voice = make("div", { class: "ls-voice", "aria-live": "polite" });
   // JupyterLab takes single keys for itself where this attribute is missing.

@@ -13,6 +13,7 @@ from labsched.model import Event, InstanceInfo
 from labsched.worlds.processes import ProcessCluster
 
 from .script import Step, real_code
+from .servers import never_real, real_servers
 from .session import TELL_EVERY, Command, Session, stepped
 from .words import condition
 
@@ -118,6 +119,8 @@ class RealSession(Session):
         self._closing = True
 
     async def _do_press(self, step: Step, at: float | None = None) -> None:
+        if step.target == "server" and (why := never_real(self.cluster, step.verb)):
+            raise ConfigError(why)
         if not hasattr(self.cluster, step.verb):
             raise ConfigError(f"{step.verb} cannot be done to real processes")
         if at is not None:
@@ -139,9 +142,9 @@ class RealSession(Session):
 
     async def _perform(self, step: Step) -> None:
         at, known = round(self._time(), 3), len(self.cluster.faults)
-        target = [] if step.target == "server" else [step.target]
+        target, keyword = step.named()
         try:
-            await getattr(self.cluster, step.verb)(*target, **step.unusual())
+            await getattr(self.cluster, step.verb)(*target, **keyword, **step.unusual())
         except TypeError:
             raise ConfigError(f"{step.call()} cannot be done to real processes") from None
         name = str(self.cluster.faults[known]["target"])  # whoever "leader" was
@@ -196,6 +199,7 @@ class RealSession(Session):
         return {
             "time": now, "clock": now, "end": now, "branch": 0, "pace": 1.0, "playing": not self._closing,
             "rows": [self._row(name, self._infos.get(name)) for name in self.cluster.names],
+            "servers": real_servers(self.cluster, self._tally.started),
         }  # fmt: skip
 
     def _row(self, name: str, info: InstanceInfo | None) -> dict[str, Any]:

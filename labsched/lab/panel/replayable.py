@@ -24,6 +24,7 @@ from .script import Step, simulated_code, steps_of
 
 US = 1_000_000
 LOOK_AHEAD = 600.0  # virtual seconds after which "run to the next …" gives up
+FORGETS = ("restart_server", "failover")  # kinds of faults after which the server may know less
 CHECK_EVERY = 1.0  # virtual seconds between two looks for a violation
 
 KINDS: dict[str, frozenset[Kind]] = {
@@ -47,6 +48,10 @@ class Replayable:
         self.end, self.branch, self.worlds = sim.time, 0, 0
         self.told: list[Event] = []
         self._story: list[Event] = []  # the longest that was told, to see whether a replay repeats it
+        self._began = sim.time  # from here on this has looked
+        self._blind = max(
+            (step.t for step in self.steps if step.kind in FORGETS and step.t <= sim.time), default=0.0
+        )
         self.read()
 
     @property
@@ -57,6 +62,9 @@ class Replayable:
 
     def advance(self, until: float) -> None:
         """Up to that time (absolute), what falls due then excluded; raises what nobody caught."""
+        for before in self._losses(self.time, until):
+            self.sim.advance(before)
+            self.read()
         if until > self.sim.time:
             self.sim.advance(until)
             self.sim.check_troubles()
@@ -92,6 +100,8 @@ class Replayable:
         """Do it now; what was done, with a name in place of "leader". In the past it begins a branch."""
         target = step.target if step.target != "leader" else self.sim.leader or "leader"
         self._fork()
+        if step.kind in FORGETS:
+            self.read()
         # A look from outside may have begun this instant already: it ends first, so that a replay, which does the
         # step before anything else, finds the same.
         self.advance((round(self.time * US) + 1) / US)
@@ -140,9 +150,18 @@ class Replayable:
         brought = Scheduler("fake", settings=self.sim.settings)
         brought.handlers.update(self.sim.handlers)
         made = rebuild(self.sim.recording(), brought, faults=[step.fault() for step in steps])
+        told: list[Event] = []
+        if t < self._blind:  # what was lost before anybody looked is seen now: another story, and a whole one
+            self._began = self._blind = 0.0
+            self._story = []
+        for before in self._losses(self._began, t):
+            made.advance(before)
+            read(made, told)
         made.advance(t)
-        told = made.peek(lambda app: app.history())
-        if [_plot(event) for event in told] != [_plot(event) for event in self._story[: len(told)]]:
+        read(made, told)
+        if self._story and [_plot(event) for event in told] != [
+            _plot(one) for one in self._story[: len(told)]
+        ]:
             made.close()
             raise ConfigError(
                 "this world cannot be replayed: code outside of its recording has driven it "
@@ -171,14 +190,12 @@ class Replayable:
 
     def read(self) -> list[Event]:
         """What is new since the last call, now at the end of `told`."""
-        since = self.told[-1].id if self.told else "-"
-        try:
-            new = self.sim.peek(lambda app: app.history(since))
-        except EventsGap:  # the server lost its data
-            known = {event.id for event in self.told}
-            new = [event for event in self.sim.peek(lambda app: app.history()) if event.id not in known]
-        self.told.extend(new)
-        return new
+        return read(self.sim, self.told)
+
+    def _losses(self, since: float, until: float) -> list[float]:
+        """The last instants before the server's data is lost on purpose: what nobody reads then is never told."""
+        moments = (step.t - 1 / US for step in self.steps if step.kind in FORGETS)
+        return [before for before in moments if since < before < until]
 
     def recording(self) -> Recording:
         """Everything up to now."""
@@ -188,6 +205,18 @@ class Replayable:
     def code(self) -> str:
         """The script equal to what was done."""
         return simulated_code(self.sim, self.steps, max(self.time, 0.001))
+
+
+def read(sim: Simulation, told: list[Event]) -> list[Event]:
+    """What is new, now at the end of `told`, which keeps what the server has lost."""
+    since = told[-1].id if told else "-"
+    try:
+        new = sim.peek(lambda app: app.history(since))
+    except EventsGap:  # the server lost its data
+        known = {event.id for event in told}
+        new = [event for event in sim.peek(lambda app: app.history()) if event.id not in known]
+    told.extend(new)
+    return new
 
 
 def _plot(event: Event) -> tuple[Any, ...]:

@@ -45,12 +45,18 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         takes = inspect.signature(getattr(Verbs, self.verb)).parameters
         return {k: v for k, v in self.args.items() if k in takes and v != takes[k].default}
 
+    def named(self) -> tuple[list[str], dict[str, str]]:
+        """The target as the verb takes it: in front, by its keyword, or not at all where it is the default."""
+        name = inspect.signature(getattr(Verbs, self.verb)).parameters["name"]
+        if name.default == self.target:
+            return [], {}
+        return ([], {"name": self.target}) if name.kind is name.KEYWORD_ONLY else ([self.target], {})
+
     def call(self) -> str:
         """As one writes it: `kill("i1")`; what has its default is left out."""
-        words = (
-            [repr(self.target)] if "name" in inspect.signature(getattr(Verbs, self.verb)).parameters else []
-        )
-        words += [f"{name}={value!r}" for name, value in self.unusual().items()]
+        target, keyword = self.named()
+        words = [repr(name) for name in target]
+        words += [f"{name}={value!r}" for name, value in {**keyword, **self.unusual()}.items()]
         return f"{self.verb}({', '.join(words)})".replace("'", '"')
 
 

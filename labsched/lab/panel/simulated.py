@@ -14,6 +14,7 @@ from labsched.worlds.simulated.simulation import Simulation
 
 from .replayable import Replayable
 from .script import Step
+from .servers import simulated_servers
 from .session import JUDGE_EVERY, JUDGE_SHARE, TELL_EVERY, Command, Session, stepped
 from .words import condition
 
@@ -196,7 +197,7 @@ class SimulatedSession(Session):
         world = self.replayable
         return {
             "time": world.time, "clock": world.clock, "end": world.end, "branch": world.branch, "pace": self.pace,
-            "playing": self.playing, "rows": self._rows(),
+            "playing": self.playing, "rows": self._rows(), "servers": simulated_servers(world.sim),
         }  # fmt: skip
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ from labsched.worlds.recording import Recording
 from labsched.worlds.simulated.simulation import Simulation
 
 from .real import RealSession
-from .script import asked
+from .script import Step, asked
+from .servers import ACTS
 from .session import Session
 from .simulated import SimulatedSession
 
@@ -62,6 +63,7 @@ class Panel(anywidget.AnyWidget):
     _css = _HERE / "panel.css"
     title = traitlets.Unicode().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
+    acts = traitlets.Dict({name: [act.label, act.title] for name, act in ACTS.items()}).tag(sync=True)
 
     def __init__(self, session: Session, title: str) -> None:
         super().__init__(title=title)
@@ -86,10 +88,19 @@ class Panel(anywidget.AnyWidget):
             return
         args = {name: value for name, value in content.items() if name != "do"}
         if do == "press":
-            if args.get("verb") not in _VERBS:
+            step = self._step(args.get("verb"), args.get("act"), str(args.get("target")))
+            if step is None:
                 return
-            args = {"step": asked(args["verb"], str(args.get("target")))}
+            args = {"step": step}
         self.session.send(do, **args)
+
+    def _step(self, verb: object, act: object, target: str) -> Step | None:
+        """The press of a button: a verb on an instance's row, an act on a server's."""
+        if act in ACTS:
+            one = ACTS[str(act)]
+            args = one.simulated if self.session.world == "simulated" else one.real
+            return asked(one.verb, name=target, **args)
+        return asked(str(verb), target) if verb in _VERBS else None
 
     # --- for scripts
 

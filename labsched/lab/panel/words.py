@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from labsched.model import Event, InstanceInfo, Kind
 from labsched.worlds.checks.result import CheckResult, Report
 
+from .servers import loss
+
 if TYPE_CHECKING:
     from .tally import Tally
 
@@ -19,6 +21,11 @@ _FAULTS = {
     "partition": "{} was cut off",
     "heal": "the link of {} was mended",
     "drain": "{} was told to stop",
+    "slow": "{} was slowed down",
+    "restart_server": "{} was restarted",
+    "failover": "a replica took over from {}",
+    "out_of_memory": "{} is full",
+    "read_only": "{} is read-only",
 }
 _EVENTS = {
     Kind.LEADER_RESIGNED: "{instance} steps down as leader",
@@ -45,8 +52,9 @@ def said(event: Event, tally: Tally) -> list[str]:
 def fault_said(fault: Mapping[str, Any]) -> str:
     """A fault as a sentence without its time."""
     target = "everybody" if fault["target"] == "all" else str(fault["target"])
-    kind = str(fault["kind"])
-    return _FAULTS.get(kind, "{}: " + kind.replace("_", " ")).format(target)
+    kind, lost = str(fault["kind"]), loss(fault)
+    sentence = _FAULTS.get(kind, "{}: " + kind.replace("_", " ")).format(target)
+    return f"{sentence}, which {lost}" if lost else sentence
 
 
 def condition(process: str, cut: str, info: InstanceInfo | None) -> str:

@@ -16,8 +16,10 @@ class SimServer(Answering):
     each changing command is kept, until data is lost on purpose.
 
     Faults are methods and attributes, each with its inverse: `stop`/`start`, `pause`/`resume`, `full`, `read_only`,
-    `service`, `clock`; `restart` and `failover` are done when they return or `down_for` seconds later.
+    `service`, `clock`; `restart` and `failover` are done when they return or `down_for` seconds later, at `back_at`.
     """
+
+    back_at: float | None = None  # virtual seconds; None while it is up, or when nobody will start it
 
     @property
     def full(self) -> bool:
@@ -40,6 +42,7 @@ class SimServer(Answering):
     def stop(self) -> None:
         """The process ends: connections are closed, new ones refused. Its data stays for `start`."""
         self._life += 1  # also when it is down
+        self.back_at = None
         if not self.up:
             return
         self.up = False
@@ -59,7 +62,7 @@ class SimServer(Answering):
             if self._history is not None:
                 self._history.clear()
             self._replace(self._fresh())
-        self.up, self.paused, self._free_at = True, False, 0.0
+        self.up, self.paused, self._free_at, self.back_at = True, False, 0.0, None
 
     def restart(self, *, keep: bool = True, down_for: float = 0.0) -> None:
         """Stop, and start `down_for` seconds later."""
@@ -98,13 +101,13 @@ class SimServer(Answering):
         if seconds <= 0:
             act()
             return
-        life = self._life
+        life, self.back_at = self._life, self._loop.time() + seconds
 
         def still() -> None:
             if self._life == life and not self.up:
                 act()
 
-        self._loop.call_at(self._loop.time() + seconds, still, context=self._outside)
+        self._loop.call_at(self.back_at, still, context=self._outside)
 
     def _replace(self, data: MendedServer) -> None:
         data.full, data.read_only = self.data.full, self.data.read_only

@@ -115,14 +115,17 @@ class Verbs:
         return self._do("restart_server", name, keep=keep, down=seconds(down, "down"))
 
     def failover(
-        self, lag: float | str = 0.0, *, offset: float | None = None, down: float | str = 0.0
+        self,
+        lag: float | str = 0.0,
+        *,
+        name: str = "server",
+        offset: float | None = None,
+        down: float | str = 0.0,
     ) -> Self:
         """A replica takes over that knows what the server knew `lag` ago; `offset` is by how much its clock is
         wrong."""
         wrong = None if offset is None else number(offset, "offset")
-        return self._do(
-            "failover", "server", lag=seconds(lag, "lag"), offset=wrong, down=seconds(down, "down")
-        )
+        return self._do("failover", name, lag=seconds(lag, "lag"), offset=wrong, down=seconds(down, "down"))
 
     def fill(self, name: str = "server") -> Self:
         """maxmemory is reached: what needs memory is refused, until `heal`."""
