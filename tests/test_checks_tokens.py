@@ -375,3 +375,13 @@ def test_dispatch_with_the_epoch_of_another_is_a_violation():
 
 def test_one_election_exercises_nothing():
     assert one_leader_per_epoch(quiet(30).rec()).status == "not exercised"
+
+
+@pytest.mark.parametrize("kind", ["FORGOTTEN", "LEADER_RESIGNED"])
+def test_only_the_leader_of_an_epoch_forgets_and_steps_down_with_it(kind):
+    def found(by: str) -> list[str]:
+        h = cluster().at(9).add(kind, instance=by, epoch=3, count=1)
+        return [violation.sentence for violation in one_leader_per_epoch(h.rec()).violations]
+
+    assert found("i1") == []
+    assert found("i2") == [f"i2 wrote {kind} at 9.000 s with epoch #3 of i1"]

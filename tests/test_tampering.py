@@ -1,7 +1,7 @@
 """What the checks notice of a recording with one event changed, removed or told twice.
 
-docs/recording.md says which changes nobody can know from a recording. The shares below are what is true now: a check that
-comes to notice more may raise them, none may fall.
+docs/recording.md says which changes nobody can know from a recording. The shares below are what is true now: a check
+that comes to notice more may raise them, none may fall.
 """
 
 from __future__ import annotations
@@ -124,11 +124,11 @@ def test_the_recording_itself_is_accused_of_nothing():
 @pytest.mark.parametrize(
     ("name", "tamper", "least"),
     [
-        ("removed", removed, 0.0),
-        ("told twice", told_twice, 0.0),
-        ("moved in time", moved, 0.0),
+        ("removed", removed, 0.95),
+        ("told twice", told_twice, 0.97),
+        ("moved in time", moved, 0.88),
         *(
-            (field, another(field), 0.0)
+            (field, another(field), 0.98)
             for field in ("token", "epoch", "attempt", "instance", "task", "execution")
         ),
     ],

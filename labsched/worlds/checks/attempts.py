@@ -41,7 +41,7 @@ class Attempts:
         }
 
     def take(self, e: Event, before: str | None) -> str:
-        """What is wrong with this event of an execution that was in state `before` (None: unknown), or an empty text."""
+        """What is wrong with this event, or an empty text; `before`: the state of its execution (None: unknown)."""
         key = e.execution or ""
         if e.kind == Kind.BUFFERED or (e.kind == Kind.READY and e.data.get("source") in CREATES):
             self._known[key] = _Known(e.task, 0, failed=0, wakes=e.data.get("due"))

@@ -12,12 +12,13 @@ from .result import CheckResult, Finder
 if TYPE_CHECKING:
     from ..recording import Recording
 
-_LED = frozenset({Kind.READY, Kind.BUFFERED, Kind.SKIPPED})
+_DISPATCHED = frozenset({Kind.READY, Kind.BUFFERED, Kind.SKIPPED})
+_LED = _DISPATCHED | {Kind.FORGOTTEN, Kind.LEADER_RESIGNED}
 
 
 def one_leader_per_epoch(rec: Recording) -> CheckResult:
     """An epoch is given once; the next is given after the last lease ended or its leader stepped down; only the
-    leader of an epoch dispatches with it.
+    leader of an epoch dispatches, forgets and steps down with it.
 
     Leases count as they were granted: renewals have no event. Tested: elections that followed another one, and
     dispatches once there had been two.
@@ -51,10 +52,9 @@ def _judge(find: Finder, facts: Facts, before: Reign, reign: Reign, leader_of: d
 
 
 def _dispatch(find: Finder, facts: Facts, e: Event, leader_of: dict[int, Reign]) -> None:
-    find.tested += len(leader_of) > 1
+    find.tested += len(leader_of) > 1 and e.kind in _DISPATCHED
     reign, by = leader_of.get(e.epoch or 0), e.instance or e.data.get("by")
     if reign is not None and by is not None and by != reign.instance:
-        found = (
-            f"{by} dispatched at {facts.clock(ms(e))} with epoch {facts.rank(e.epoch)} of {reign.instance}"
-        )
+        did = "dispatched" if e.kind in _DISPATCHED else f"wrote {e.kind}"
+        found = f"{by} {did} at {facts.clock(ms(e))} with epoch {facts.rank(e.epoch)} of {reign.instance}"
         find.found(ms(e), found, reign.event, e.id)

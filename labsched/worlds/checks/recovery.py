@@ -33,7 +33,8 @@ def bounded_recovery(rec: Recording) -> CheckResult:
     renewal, or from when the server, one other instance and the leader's link were well again, if they stayed so; a
     leader that is hit or steps down meanwhile begins a takeover of its own. What ended sooner than that healthy
     spell began, or had none before the recording ended, is not counted. What a superseded incarnation held must be
-    lost in the same step. And nothing is LOST, nor its instance, while the lease or the attempt lasts. Tested: attempts held by silent or superseded instances.
+    lost in the same step. And nothing is LOST, nor its instance, while the lease or the attempt lasts. Tested:
+    attempts held by silent or superseded instances.
     """
     find, skipped = Finder("bounded-recovery"), 0
     held_by: dict[tuple[str, int | None], list[Try]] = {}

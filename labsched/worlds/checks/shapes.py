@@ -1,4 +1,4 @@
-"""The shapes that checks and frames rely on: a recording from a file is refused at the door, not in the middle of a check.
+"""The shapes that checks and frames rely on: a recording from a file is refused at the door, not later in a check.
 
 More may be in a file than is named here. What is named may be left out where `total=False` says so.
 """
