@@ -81,6 +81,7 @@ function row(name, send) {
   const button = (verb) => buttons[["kill", "pause", "partition", "restart"].indexOf(verb)];
   const meter = make("span", { class: "ls-meter" }, make("i"));
   const left = make("span");
+  cells.lease.className = "ls-lease";
   cells.lease.append(meter, left);
   put(cells.who, name);
   const keys = { k: "kill", p: "pause", r: "restart" };
