@@ -173,9 +173,8 @@ def test_the_row_of_the_server_says_when_it_is_back_and_what_it_has_lost(bench):
     bench.send("press", step=asked("failover", lag=1))
     assert bench.server()["note"].startswith("lost ")
     assert bench.server()["note"].endswith("at 10.9 s")
-    assert [line for line in spoken(bench) if "server" in line][0].endswith(
-        "server was restarted, which lost its data"
-    )
+    told = next(line for line in spoken(bench) if "server" in line)
+    assert told.endswith("server was restarted, which lost its data")
 
 
 def test_what_ran_when_the_server_lost_its_data_no_longer_runs_on_any_row(bench):

@@ -37,7 +37,7 @@ ACTS = {
         "restart_server", "Lose data", "restarts it without its data", {"keep": False, "down": _DOWN}, {"keep": False}
     ),
     "failover": Act(
-        "failover", "Fail over", "a replica that lags a second takes over: the writes since then are lost", {"lag": _LAG}
+        "failover", "Fail over", "a replica that lags a second takes over: later writes are lost", {"lag": _LAG}
     ),
     "slow": Act("slow", "Slow", "each command takes 50 ms more", {"added": _ADDED}),
     "fill": Act("fill", "Fill", "maxmemory is reached: what needs memory is refused"),

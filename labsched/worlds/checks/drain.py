@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def clean_drain(rec: Recording) -> CheckResult:
     """After INSTANCE_DRAINING no RUNNING of that incarnation, INSTANCE_LEFT within `drain_timeout` and
-    `cancel_grace`, and at INSTANCE_LEFT (or at the timeout) none of its attempts is RUNNING. The journal's `left` is not late either.
+    `cancel_grace`, and at INSTANCE_LEFT (or at the timeout) none of its attempts is RUNNING. The journal's `left` is
+    not late either.
 
     A drain that a kill, a pause, a cut or trouble with the server ended is recovery, not drain, and is not
     counted, nor is one that the recording does not see the end of. Tested: drains, and departures without one.
