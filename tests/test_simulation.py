@@ -245,6 +245,29 @@ def test_a_closed_world_says_so(world, late):
         late(sim)
 
 
+def test_a_press_takes_the_verbs_as_they_are_called_and_refuses_what_they_refuse(world):
+    sim = world(2, tasks=TASKS)
+    sim.press("slow", "i1", "50ms")
+    sim.press("terminate", "i2")
+    sim.press("fill")
+    rec = sim.run(until=3)
+    assert [(f["kind"], f["target"]) for f in rec.fault_log] == [
+        ("slow", "i1"),
+        ("drain", "i2"),
+        ("out_of_memory", "server"),
+    ]
+    for wrong in (
+        ("lossy", "i1", 7),
+        ("partition", "i1", "up"),
+        ("kill",),
+        ("hog", "server", 1),
+        ("_do", "kill", "i1"),
+    ):
+        with pytest.raises(ConfigError):
+            sim.press(*wrong)
+    assert len(sim.run(until=4).fault_log) == 3
+
+
 def test_times_may_be_text_as_everywhere(world):
     rec = world(2, tasks=TASKS).at("2s").kill("i1").run(until="3s")
     assert rec.ended - rec.started == 3 and rec.fault_log[0]["t"] == 2

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from labsched.config import Settings
-from labsched.errors import ConfigError
 from labsched.worlds.simulated.deeds import DEEDS
 from labsched.worlds.simulated.network import DEFAULT
 from labsched.worlds.simulated.rebuild import arguments
-from labsched.worlds.simulated.verbs import Verbs
+from labsched.worlds.simulated.verbs import Verbs, meant
 
 if TYPE_CHECKING:
     from labsched.worlds.processes import ProcessCluster
@@ -60,26 +59,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.verb}({', '.join(words)})".replace("'", '"')
 
 
-class _Asked(Verbs):
-    """Takes a verb down instead of doing it, so that its arguments are checked where it is called."""
-
-    def _do(self, kind: str, target: str, **args: Any) -> Self:
-        self.step = Step(t=0.0, kind=kind, target=target, args=args)
-        return self
-
-
 def asked(verb: str, *target: str, **args: Any) -> Step:
     """That verb of `Verbs` as a step at no time yet. ConfigError for a verb or arguments that do not exist."""
-    method = None if verb.startswith("_") else getattr(Verbs, verb, None)
-    if method is None:
-        known = ", ".join(name for name in vars(Verbs) if not name.startswith("_"))
-        raise ConfigError(f"there is no verb {verb!r}, there are {known}")
-    made = _Asked()
-    try:
-        method(made, *target, **args)
-    except TypeError as error:
-        raise ConfigError(f"{verb}: {str(error).replace('Verbs.', '')}") from None
-    return made.step
+    kind, name, given = meant(verb, *target, **args)
+    return Step(t=0.0, kind=kind, target=name, args=given)
 
 
 def steps_of(sim: Simulation) -> list[Step]:

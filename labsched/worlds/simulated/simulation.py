@@ -44,7 +44,7 @@ from .node import Node
 from .observer import DirectRedis, at_once, observer
 from .plan import Plan
 from .sayings import Sayings
-from .verbs import Verbs, number
+from .verbs import Verbs, meant, number
 
 T = TypeVar("T")
 
@@ -282,11 +282,12 @@ class Simulation(Verbs):
         self.faults.append(fault)
         return fault
 
-    def press(self, kind: str, target: str, **args: Any) -> None:
-        """A verb from any thread, while the world runs or between two runs: done at the next event."""
-        if kind not in DEEDS:
-            raise ConfigError(f"there is no verb {kind!r}, there are {', '.join(DEEDS)}")
-        self._inbox.append((kind, target, args, "hand"))
+    def press(self, verb: str, *args: Any, **options: Any) -> None:
+        """A verb, with its arguments, from any thread, while the world runs or between two runs: done at the next
+        event."""
+        kind, target, given = meant(verb, *args, **options)
+        refuse_unfit(self, kind, target)
+        self._inbox.append((kind, target, given, "hand"))
         self.loop.call_soon_threadsafe(self._empty_inbox)
 
     def _empty_inbox(self) -> None:

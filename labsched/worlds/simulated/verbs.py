@@ -134,3 +134,27 @@ class Verbs:
     def make_read_only(self, name: str = "server") -> Self:
         """Writes are refused, as by a replica, until `heal`."""
         return self._do("read_only", name)
+
+
+class _Asked(Verbs):
+    """Keeps what a verb would do."""
+
+    def _do(self, kind: str, target: str, **args: Any) -> Self:
+        self.what = kind, target, args
+        return self
+
+
+VERBS = tuple(name for name in vars(Verbs) if not name.startswith("_"))
+
+
+def meant(verb: str, *args: Any, **options: Any) -> tuple[str, str, dict[str, Any]]:
+    """What that verb, called with these arguments, does: kind, target and arguments of a fault. ConfigError, in one
+    line, for a verb that does not exist and for arguments that it does not take."""
+    if verb not in VERBS:
+        raise ConfigError(f"there is no verb {verb!r}, there are {', '.join(VERBS)}")
+    one = _Asked()
+    try:
+        getattr(one, verb)(*args, **options)
+    except TypeError as error:
+        raise ConfigError(f"{verb}: {str(error).replace('Verbs.', '')}") from None
+    return one.what
