@@ -3,8 +3,8 @@
     result.py     what a check says           facts.py     what a history says, judged by nobody
     health.py     when promises are due       nouns.py     the words for it
     frames.py     the same as data frames     capacity.py  who could have run what
-    shapes.py     what a file must look like
-    definitions.py  what the tasks were  attempts.py   what the events of one execution must say
+    shapes.py     what a file must look like  attempts.py  what the events of one execution must say
+    definitions.py  what the tasks were
     locks.py      one-holder                  fencing.py   no-stale-write
     slots.py      one-execution-per-slot      lost.py      nothing-lost (with stuck.py, orphans.py)
     lives.py      legal-transitions, effect-once           recovery.py  bounded-recovery (with premature.py)
