@@ -11,6 +11,7 @@ serve.py usercode.py   one instance               up.py              a whole clu
 demo.py story.py stage.py         a cluster hurt, understood and shown
 doctor.py findings.py clusterfindings.py   what is wrong, and what to do
 check.py               a recording judged
+sim.py fidelity.py bench.py       the simulated world, how true it is, and how fast the real one
 logs.py progress.py               stderr, signs of life
 
 Modules are imported when their command is used: `labsched instance` must stay small.

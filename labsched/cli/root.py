@@ -33,7 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "requeue": "steer", "backfill": "trigger", "drain": "steer",
     },
     "Learn": {"lab": "lab", "panel": "panel"},
-    "Judge": {"doctor": "doctor", "check": "check", "sim": "sim", "fidelity": "fidelity"},
+    "Judge": {"doctor": "doctor", "check": "check", "sim": "sim", "fidelity": "fidelity", "bench": "bench"},
 }  # fmt: skip
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
 
