@@ -25,7 +25,9 @@ def test_bench_measures_on_the_server_that_is_named_and_removes_what_it_made(emb
 
 
 def test_without_a_url_it_brings_its_own_server_and_says_it_in_words(tmp_path):
-    done = process("bench", "-n", "100", cwd=tmp_path)
+    here = tmp_path / "here"
+    here.mkdir()
+    done = process("bench", "-n", "100", cwd=here)
     assert done.code == 0, done.err
     assert "enqueued per second" in done.out and "round trip p50" in done.out and done.out.count("\n") == 7
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []

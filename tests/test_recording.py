@@ -368,3 +368,9 @@ def test_reading_and_checking_a_recording_does_not_load_pandas(tmp_path):
 
 def test_a_recording_shows_itself_in_one_line():
     assert repr(full()) == "<Recording of 40 s in a simulated world: 32 events>"
+
+
+@pytest.mark.parametrize("wrong", [None, 3])
+def test_what_is_no_path_is_told(wrong):
+    with pytest.raises(ConfigError, match=f"^load takes a path and got {wrong}$"):
+        load(wrong)

@@ -205,6 +205,8 @@ def load(path: str | os.PathLike[str]) -> Recording:
         if body[:2] == b"\x1f\x8b":
             body = gzip.decompress(body)
         head = msgspec.json.decode(body, type=_Head)
+    except TypeError:
+        raise ConfigError(f"load takes a path and got {path!r}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, msgspec.MsgspecError, RecursionError):
         raise ConfigError(f"{path} is not a labsched recording") from None
     except OSError as error:
