@@ -26,6 +26,12 @@ class Bench:
             self.now += frame
             self.session.turn(0)
 
+    def settle(self) -> None:
+        """As the thread does while time stands still: it wakes when something is due, and only then."""
+        while (wait := self.session._wait()) is not None:
+            self.now += wait
+            self.session.turn(0)
+
     def send(self, do: str, **args):
         """Send it and let the session take one round, in no time."""
         outcome = self.session.send(do, **args)
@@ -408,3 +414,16 @@ def test_a_picture_that_cannot_be_drawn_is_a_notice(bench, monkeypatch):
     bench.send("picture", guarantee="one-holder")
     bench.session.turn(30)
     assert bench.state["notice"] == "no picture of one-holder: too many messages"
+
+
+def test_a_violation_lights_its_lamp_also_when_it_was_judged_just_after_the_state_was_told():
+    with Simulation(3, seed=1, tasks="data/tasks.yml") as sim:
+        let_in(sim, 3.0)
+        bench = Bench(sim)
+        bench.pass_time(1)
+        session, now = bench.session, bench.now  # it is judged when events are due, 50 ms after the state
+        session._judged, session._events_told, session._state_told = now - 0.97, now - 0.2, now - 0.1
+        bench.send("run_to", what="violation")
+        bench.settle()
+        assert bench.lamp("legal-transitions")["light"] == "red"
+        bench.session.replayable.close()

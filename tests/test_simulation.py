@@ -268,6 +268,25 @@ def test_a_press_takes_the_verbs_as_they_are_called_and_refuses_what_they_refuse
     assert len(sim.run(until=4).fault_log) == 3
 
 
+def test_one_of_several_servers_is_restarted_and_failed_over_and_the_recording_runs_again(world):
+    sim = world(2, seed=2, tasks=TASKS, servers=5)
+    sim.at(3).kill("server3").at(4).restart_server("server3", keep=False)
+    sim.at(5).failover("500ms", name="server4", offset=-60)
+    rec = sim.run(until=20)
+    assert [round(server.clock.error) for server in sim.servers] == [0, 0, 0, -60, 0]
+    assert all(server.up for server in sim.servers)
+    assert not rec.history_reset, "the cluster lives on server1"
+    assert rec.check()["nothing-lost"].tested and rec.check().ok
+    again = rec.replay()
+    assert again.digest == rec.digest and len(again.fault_log) == len(rec.fault_log) == 3
+
+
+def test_the_first_of_several_servers_holds_the_history_whatever_it_is_called(world):
+    for name in ("server", "server1"):
+        rec = world(1, seed=2, tasks=TASKS, servers=3).at(5).restart_server(name, keep=False).run(until=9)
+        assert rec.fault_log[0]["target"] == "server1" and "threw the data away" in rec.history_reset
+
+
 def test_times_may_be_text_as_everywhere(world):
     rec = world(2, tasks=TASKS).at("2s").kill("i1").run(until="3s")
     assert rec.ended - rec.started == 3 and rec.fault_log[0]["t"] == 2

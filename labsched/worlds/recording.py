@@ -25,7 +25,7 @@ from ..model import Event
 from .checks import run
 from .checks.capacity import Capacity
 from .checks.facts import Facts
-from .checks.health import Health
+from .checks.health import Health, is_elsewhere
 from .checks.nouns import id_key
 from .checks.result import Report
 from .checks.shapes import check_shapes
@@ -122,6 +122,8 @@ class Recording(msgspec.Struct, kw_only=True, dict=True, rename=_IN_THE_FILE):
     def history_reset(self) -> str:
         """Why this is not one unbroken history, or an empty text."""
         for fault in self.fault_log:
+            if is_elsewhere(fault):
+                continue
             if fault.get("lost"):
                 return f"the {fault['kind']} lost {fault['lost']} acknowledged writes"
             if fault.get("keep") is False:

@@ -135,8 +135,8 @@ def names_of(instances: int, names: Sequence[str] | None) -> tuple[str, ...]:
             )
         return tuple(f"i{n + 1}" for n in range(instances))
     for name in names:
-        # They become file names, and two of the words have a meaning of their own.
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) or name in ("leader", "server"):
+        # They become file names, and leader and the names of servers have a meaning of their own.
+        if not re.fullmatch(r"(?!(leader|server\d*)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise ConfigError(f"an instance cannot be named {name!r}: letters, digits and . _ - are allowed")
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"names are {list(names)!r}: at least one is needed, and each only once")

@@ -60,6 +60,7 @@ class Session:
         self._batch, self._spoken, self._reset = list[list[Any]](), list[str](), True
         self._state_told = self._events_told = self._judged = -1e9
         self._judging_took, self._judged_to = 0.0, -1.0
+        self._untold = False  # a judgement that no state has told yet
         self._report: Report | None = None
         self._red: frozenset[str] = frozenset()
         self.notice = ""
@@ -156,7 +157,7 @@ class Session:
     def _judge(self, rec: Recording, now: float, began: float) -> None:
         self._report = rec.check()
         self._judged, self._judged_to = self._real(), now
-        self._judging_took = self._judged - began
+        self._judging_took, self._untold = self._judged - began, True
         red = frozenset(result.id for result in self._report if result.violations)
         self._spoken += [f"{name} is violated" for name in sorted(red - self._red)]
         self._red = red
@@ -165,7 +166,7 @@ class Session:
         """The state if it is due, or `at_once`; events if they are due."""
         now = self._real()
         if at_once or now >= self._state_told + TELL_EVERY:
-            self._state_told = now
+            self._state_told, self._untold = now, False
             self.state = {
                 "world": self.world, "notice": self.notice, "off": dict(self.off), "lamps": lamps(self._report),
                 "closed": self._closing, **more,

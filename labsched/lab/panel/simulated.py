@@ -69,6 +69,8 @@ class SimulatedSession(Session):
         dues = []
         if self._batch or self._spoken or self._reset:
             dues.append(self._events_told + TELL_EVERY)
+        if self._untold:
+            dues.append(self._state_told + TELL_EVERY)
         if self.replayable.time != self._judged_to:
             dues.append(self._judged + max(JUDGE_EVERY, JUDGE_SHARE * self._judging_took))
         return max(min(dues) - now, 0.001) if dues else None

@@ -6,6 +6,7 @@ world recorded and from the INSTANCE_LOST events, so that a production history w
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,11 @@ def is_server(fault: dict[str, Any]) -> bool:
     return fault["kind"] in _SERVER_KINDS or str(fault.get("target") or "").startswith(("server", "redis"))
 
 
+def is_elsewhere(fault: dict[str, Any]) -> bool:
+    """Whether the fault hit a server that the cluster does not use: of several it uses the first."""
+    return re.fullmatch(r"server([2-9]|\d{2,})", str(fault.get("target") or "")) is not None
+
+
 def spans(faults: list[dict[str, Any]]) -> list[Span]:
     """The recorded faults as stretches of time, in order. A client's wrong clock is none: leases do not read it."""
     ordered = sorted(faults, key=lambda fault: float(fault["at"]))
@@ -118,7 +124,7 @@ class Health:
         self.facts = rec.facts
         self.clocks = CLOCKS[rec.world]
         every = spans(rec.fault_log)
-        self.server = [span for span in every if is_server(span.fault)]
+        self.server = [span for span in every if is_server(span.fault) and not is_elsewhere(span.fault)]
         self.down = [self._until_joined(span) for span in every if not is_server(span.fault)]
         self.slow = [span for span in self.down if span.kind not in _ENDS]  # it goes on, but late
         self.timing = self._timing(rec)
