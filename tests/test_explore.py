@@ -182,6 +182,20 @@ def test_the_dead_hold_nothing():
 # --- what counts as bad
 
 
+def test_a_hash_is_asked_for_and_told_as_the_server_sends_it():
+    async def keeps(client, redis):
+        await redis.hset("h", "f", "v")
+        return await redis.hgetall("h")
+
+    seen = []
+    explore(
+        keeps,
+        clients=1,
+        invariant=lambda outcome: seen.append((outcome.ask("HGETALL", "h"), outcome.steps[-1])),
+    )
+    assert [(asked, step.reply) for asked, step in seen] == [(["f", "v"], "[f, v]")]
+
+
 def test_an_invariant_sees_results_data_deaths_and_the_story():
     seen = {}
 

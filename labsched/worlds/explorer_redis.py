@@ -7,6 +7,7 @@ server does as one is one step: a command, a script, MULTI to EXEC.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import deque
 from collections.abc import Generator
 from typing import Any, cast
@@ -143,12 +144,19 @@ class StepRedis(SimRedis):
         return super().register_script(script)
 
 
+def flat(reply: dict[Any, Any]) -> list[Any]:
+    """HGETALL's reply as the server sends it; the fake one hands it over as a mapping."""
+    return list(itertools.chain.from_iterable(reply.items()))
+
+
 def text(reply: Any) -> str:
     """A reply for people."""
     if reply is None:
         return "nil"
     if isinstance(reply, bytes):
         return reply.decode("utf-8", "backslashreplace")
+    if isinstance(reply, dict):
+        return text(flat(reply))
     if isinstance(reply, list):
         return f"[{', '.join(map(text, reply))}]"
     return str(reply)

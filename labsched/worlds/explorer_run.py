@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from labsched.errors import ConfigError
 
-from .explorer_redis import Ask, StepRedis, text
+from .explorer_redis import Ask, StepRedis, flat, text
 from .explorer_watch import NO_TIME, BadProgram, ClockCall, Place, watched
 from .simulated import abandoned
 from .simulated.clocks import EPOCH
@@ -218,6 +218,8 @@ class Run:
 
 
 def _plain(reply: Any) -> Any:
+    if isinstance(reply, dict):
+        return _plain(flat(reply))
     if isinstance(reply, list):
         return [_plain(item) for item in reply]
     return text(reply) if isinstance(reply, bytes) else reply

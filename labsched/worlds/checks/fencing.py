@@ -144,7 +144,7 @@ class _Watch:
                 )
             elif e.execution and e.instance != self.holder.get(e.execution, e.instance):
                 self._stale(e, at, f"the token of {self.holder[e.execution]}", "it was not its own")
-            elif e.execution and e.task and name != f"task:{e.task}":
+            elif e.execution and e.task and name.startswith("task:") and name != f"task:{e.task}":
                 self._stale(e, at, f"lock {name!r}", f"its execution is one of {e.task}")
             self.held[name] = e
             return
