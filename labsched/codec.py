@@ -95,14 +95,11 @@ def _error(h: Mapping[str, str], state: State) -> Failure | None:
     return msgspec.json.decode(h["error"], type=Failure)
 
 
-_STATES = {str(state): state for state in State}  # calling the class costs more, and listings are long
-
-
 def execution(id: str, h: Mapping[str, str], log: Sequence[str] = ()) -> Execution:
     """An execution from its hash."""
     done = [k for k in h if k[0] == "a" and k[1:].isdigit()]
     attempts = [msgspec.json.decode(h[k], type=Attempt) for k in sorted(done, key=lambda k: int(k[1:]))]
-    started, token, state = _int(h.get("started")), _int(h.get("token")), _STATES[h["state"]]
+    started, token, state = _int(h.get("started")), _int(h.get("token")), State(h["state"])
     number = int(h.get("attempt", "0"))
     open_or_good = state in (State.RUNNING, State.SUCCEEDED)
     if open_or_good and token and started and all(a.number != number for a in attempts):

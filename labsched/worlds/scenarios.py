@@ -35,13 +35,12 @@ from labsched.yamlfile import nearest, read_mapping
 from .recording import Recording
 from .simulated.network import Constant, Exponential, Latency, Uniform
 from .simulated.simulation import Simulation
-from .simulated.verbs import Verbs
+from .simulated.verbs import VERBS
 from .swarm import swarm
 from .swarm_tasks import REGULARS, SAMPLES, swarm_app
 
 SHIPPED = Path(__file__).with_name("shipped")  # the same files as data/scenarios
 SWARM = "swarm"
-VERBS = {name: verb for name, verb in vars(Verbs).items() if not name.startswith("_")}
 _WHERE = re.compile(r"(.*?) - at `(?:key in )?\$\.?(.*)`$", re.DOTALL)
 
 

@@ -144,7 +144,7 @@ class _Asked(Verbs):
         return self
 
 
-VERBS = tuple(name for name in vars(Verbs) if not name.startswith("_"))
+VERBS = {name: verb for name, verb in vars(Verbs).items() if not name.startswith("_")}
 
 
 def meant(verb: str, *args: Any, **options: Any) -> tuple[str, str, dict[str, Any]]:
