@@ -144,6 +144,7 @@ def test_hostile_text_stays_text_in_every_view(picture, tmp_path, scheme, width)
             ("before", "2000-01-01T00:00:00", False),
         ):
             page.goto(f"{console}#/executions/")
+            page.locator("#view[data-shows='#/executions/']").wait_for()  # the form before it is another
             page.locator(f"[name={field}]").fill(moment)
             page.get_by_role("button", name="Find").click()
             page.locator("#view", has_text=broken if there else "no run is like that").wait_for()

@@ -47,7 +47,8 @@ log = logging.getLogger("labsched")
 
 
 class Feed:
-    """`messages()` are JSON: first all that is known, then what changed."""
+    """`messages()` are JSON: first all that is known, then what changed. A list that is as it was told last is left
+    out of a part; whoever reads keeps the one that it has."""
 
     def __init__(self, app: Scheduler, every: float = EVERY) -> None:
         self._app, self._every = app, every
@@ -59,6 +60,7 @@ class Feed:
         self._progress: dict[str, Any] = {}
         self._view: dict[str, Any] = {}
         self._place = ""  # id of the newest event that was read
+        self._lists: dict[str, bytes] = {}  # as they were told last
         self._whole: bytes | None = None  # the same for all who ask between two looks
         self._anew = False  # parts do not follow from what was told before
         self._watchers: set[Queue] = set()
@@ -103,7 +105,9 @@ class Feed:
     def whole(self) -> bytes:
         if self._whole is None:
             model = self._model
-            self._whole = self._message("whole", self._rows.all, list(model.seconds), list(model.attempts))
+            self._whole = self._message(
+                "whole", self._rows.all, list(model.seconds), list(model.attempts), self._lists
+            )
         return self._whole
 
     async def close(self) -> None:
@@ -169,6 +173,7 @@ class Feed:
         if not learns:
             self._progress = await self._read_progress(seen.at)
         self._view = {
+            "trouble": "",
             "progress": self._progress,
             "at": seen.at,
             "namespace": self._app.namespace,
@@ -178,7 +183,6 @@ class Feed:
             "counts": seen.counts,
             "due": seen.due,
             "missed": missed,
-            "guarantees": self._judge.lamps,
             "judged": self._judge.judged,
         }
 
@@ -237,21 +241,32 @@ class Feed:
         rows = {name: self._rows.all[name] for name in self._rows.changed}
         self._rows.changed.clear()
         self._whole = None
-        part = self.whole() if self._anew else self._message("part", rows, list(self._model.seconds)[-3:], [])
+        before, self._lists = self._lists, self._encoded()
+        if self._anew:
+            part = self.whole()
+        else:
+            new = {name: told for name, told in self._lists.items() if before.get(name) != told}
+            part = self._message("part", rows, list(self._model.seconds)[-3:], [], new)
         self._anew = False
         for queue in self._watchers:
             _put(queue, self.whole() if queue.full() else part)
 
-    def _message(self, kind: str, rows: dict[str, Row], seconds: list[Any], attempts: list[Any]) -> bytes:
+    def _encoded(self) -> dict[str, bytes]:
         model = self._model
+        lists = {
+            "running": list(model.running.values()), "recent": list(model.recent)[::-1],
+            "locks": list(model.locks.values()), "leaders": list(model.leaders), "events": list(model.events),
+            "notable": list(model.notable), "guarantees": self._judge.lamps,
+        }  # fmt: skip
+        return {name: msgspec.json.encode(told) for name, told in lists.items()}
+
+    def _message(
+        self, kind: str, rows: dict[str, Row], seconds: list[Any], attempts: list[Any], lists: dict[str, bytes]
+    ) -> bytes:
+        raw = {name: msgspec.Raw(told) for name, told in lists.items()}
         return msgspec.json.encode(
-            {
-                "kind": kind, **self._view, "tasks": rows, "seconds": seconds, "attempts": attempts,
-                "running": list(model.running.values()), "recent": list(model.recent)[::-1],
-                "locks": list(model.locks.values()), "leaders": list(model.leaders),
-                "events": list(model.events), "notable": list(model.notable),
-            }
-        )  # fmt: skip
+            {"kind": kind, **self._view, "tasks": rows, "seconds": seconds, "attempts": attempts, **raw}
+        )
 
 
 def _put(queue: Queue, message: bytes | None) -> None:

@@ -1,11 +1,13 @@
 """What watching costs: a refresh of the dashboard on a large namespace, open dashboards, and throughput meanwhile.
 
-    python tests/benchmarks/bench_web.py [--kept 100000] [--tasks 1000] [--dashboards 50]
+    python tests/benchmarks/bench_web.py [--kept 100000] [--tasks 1000] [--dashboards 50] [--pairs 3] [--only-cost]
 
 Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99); the commands that a look costs the
 server, by its own count (INFO commandstats, which counts the commands inside scripts too), with one instance and with
 ten; the memory of an instance's process without web, with it, and with an open dashboard; the share of a core that open
-dashboards cost an idle instance; and throughput and CPU time of an execution with and without them, in alternation.
+dashboards cost an idle instance; and throughput and CPU time of an execution with and without them, in pairs: each
+ratio is of two rounds that follow one another, told as the median of the pairs and the interval that 95 of 100 draws
+of pairs give (bootstrap).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import random
 import re
 import statistics
 import sys
@@ -25,10 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import httpx
 
 from labsched import Scheduler, Settings, every
-from labsched.web import serve_web
+from labsched.web import feed, serve_web
 
-ROUNDS = 3
-RUNS = 10_000
+RUNS = 40_000
 
 
 def scheduler(tasks: int) -> Scheduler:
@@ -62,11 +64,21 @@ async def drained(app: Scheduler, count: int, tasks: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-async def watch(client: httpx.AsyncClient, started: asyncio.Semaphore) -> None:
-    async with client.stream("GET", "/api/stream", timeout=None) as answer:
-        async for line in answer.aiter_lines():
-            if line.startswith("data"):
-                started.release()
+class Watcher(asyncio.Protocol):
+    """A dashboard that only takes what comes: people's browsers do their work on machines of their own."""
+
+    def __init__(self, host: str, started: asyncio.Semaphore) -> None:
+        self.request = f"GET /api/stream HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        self.started: asyncio.Semaphore | None = started
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        if self.started is not None and b"data:" in data:
+            self.started.release()
+            self.started = None
 
 
 async def refresh(app: Scheduler, client: httpx.AsyncClient) -> None:
@@ -94,7 +106,7 @@ async def rate(app: Scheduler, seconds: float) -> float:
     return (await commands(app) - before) / (time.perf_counter() - began)
 
 
-async def main(kept: int, tasks: int, dashboards: int) -> None:
+async def main(kept: int, tasks: int, dashboards: int, pairs: int) -> None:
     app = scheduler(tasks)
     async with app.instance("i1"):
         print(f"filled at {await drained(app, kept, tasks):,.0f} executions a second", flush=True)
@@ -105,7 +117,7 @@ async def main(kept: int, tasks: int, dashboards: int) -> None:
         for others in (0, 9):
             await look(app, others)
         await memory(app)
-    await cost(tasks, dashboards)
+    await cost(tasks, dashboards, pairs)
 
 
 async def look(app: Scheduler, others: int) -> None:
@@ -157,17 +169,18 @@ def _resident(pid: int) -> float:
     return int(found[1]) / 1024
 
 
-async def cost(tasks: int, dashboards: int) -> None:
+async def cost(tasks: int, dashboards: int, pairs: int) -> None:
     """Dashboards are read by another process, so that only the instance's own work is counted. Shares are of CPU time,
-    which other processes disturb little; what they do to throughput, alternating rounds even out."""
+    which other processes disturb little; what they do to throughput, the pairs even out."""
+    feed.LINGER = 1.0  # in the rounds without dashboards nothing goes on from those before
     app = scheduler(tasks)
     async with app.instance("i1"), serve_web(app, name="i1") as web:
         await drained(app, 2000, tasks)
         shares, rates, each = {False: [], True: []}, {False: [], True: []}, {False: [], True: []}
-        for number in range(ROUNDS * 2):
+        for number in range(pairs * 2):
             watched = number % 4 in (1, 2)  # without, with, with, without: what drifts hits both
             reader = await _reader(web.url, dashboards) if watched else None
-            await asyncio.sleep(3)
+            await asyncio.sleep(15 if watched else 5)  # the first look, which reads everything, is over
             cpu, began = time.process_time(), time.perf_counter()
             await asyncio.sleep(6)
             shares[watched].append((time.process_time() - cpu) / (time.perf_counter() - began))
@@ -177,14 +190,21 @@ async def cost(tasks: int, dashboards: int) -> None:
             if reader is not None:
                 reader.kill()
                 await reader.wait()
-    middle = {name: {w: statistics.median(v) for w, v in kind.items()} for name, kind in
-              (("share", shares), ("rate", rates), ("each", each))}  # fmt: skip
-    print(f"{dashboards} dashboards: {middle['share'][True] - middle['share'][False]:.1%} of a core "
-          f"(with {middle['share'][True]:.1%}, without {middle['share'][False]:.1%})")  # fmt: skip
-    print(f"throughput: {middle['rate'][True]:,.0f} executions a second, {middle['rate'][False]:,.0f} without them: "
-          f"{middle['rate'][True] / middle['rate'][False] - 1:+.1%}")  # fmt: skip
-    print(f"CPU of an execution: {middle['each'][True]:.3f} ms with them, {middle['each'][False]:.3f} without: "
-          f"{middle['each'][True] / middle['each'][False] - 1:+.1%}")  # fmt: skip
+    middle = {watched: statistics.median(shares[watched]) for watched in (True, False)}
+    print(f"{dashboards} dashboards: {middle[True] - middle[False]:.1%} of a core "
+          f"(with {middle[True]:.1%}, without {middle[False]:.1%})")  # fmt: skip
+    tell("executions a second", rates, ",.0f")
+    tell("ms of CPU an execution", each, ".3f")
+
+
+def tell(what: str, measured: dict[bool, list[float]], how: str) -> None:
+    ratios = [watched / alone - 1 for watched, alone in zip(measured[True], measured[False], strict=True)]
+    luck = random.Random(0)
+    drawn = sorted(statistics.median(luck.choices(ratios, k=len(ratios))) for _ in range(2000))
+    print(
+        f"{statistics.median(measured[True]):{how}} {what}, {statistics.median(measured[False]):{how}} without them: "
+        f"{statistics.median(ratios):+.1%}, {len(ratios)} pairs, interval {drawn[50]:+.1%} to {drawn[-51]:+.1%}"
+    )
 
 
 async def _reader(url: str, dashboards: int) -> asyncio.subprocess.Process:
@@ -204,12 +224,14 @@ async def _reader(url: str, dashboards: int) -> asyncio.subprocess.Process:
 
 async def reading(url: str, dashboards: int) -> None:
     started = asyncio.Semaphore(0)
-    async with httpx.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=dashboards + 5)) as client:
-        watching = [asyncio.create_task(watch(client, started)) for _ in range(dashboards)]
-        for _ in range(dashboards):
-            await started.acquire()
-        print("watching", flush=True)
-        await asyncio.gather(*watching)
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+    loop = asyncio.get_running_loop()
+    for _ in range(dashboards):
+        await loop.create_connection(lambda: Watcher(f"{host}:{port}", started), host, int(port))
+    for _ in range(dashboards):
+        await started.acquire()
+    print("watching", flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
@@ -217,9 +239,13 @@ if __name__ == "__main__":
     parser.add_argument("--kept", type=int, default=100_000)
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--dashboards", type=int, default=50)
+    parser.add_argument("--pairs", type=int, default=3, help="of rounds, without dashboards and with them")
+    parser.add_argument("--only-cost", action="store_true", help="only what open dashboards cost")
     parser.add_argument("--watch", metavar="URL", help="only watch that server")
     given = parser.parse_args()
     if given.watch:
         asyncio.run(reading(given.watch, given.dashboards))
+    elif given.only_cost:
+        asyncio.run(cost(given.tasks, given.dashboards, given.pairs))
     else:
-        asyncio.run(main(given.kept, given.tasks, given.dashboards))
+        asyncio.run(main(given.kept, given.tasks, given.dashboards, given.pairs))

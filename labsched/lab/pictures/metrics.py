@@ -107,8 +107,9 @@ class _Drawing:
     # --- panels: each returns its highest value
 
     def _rates(self, axes: Axes, panel: str) -> float:
-        wide = self.numbers.step
         middles, good = self.numbers.series(panel, "succeeded")
+        # The edges may cut the first bin and the last.
+        wide = [min(self.numbers.step, 2 * (t - self.read.start), 2 * (self.read.end - t)) for t in middles]
         _, bad = self.numbers.series(panel, "failed")
         axes.bar(middles, good, wide, zorder=3, **_GOOD)
         axes.bar(middles, bad, wide, bottom=good, zorder=3, **_BAD)

@@ -98,6 +98,8 @@ def how(spots: list[Spot], shares: bool) -> str:
     runs = f"{each} run{'' if counts[-1] == 1 else 's'} at each point"
     if shares:
         return f"share of runs with its Wilson interval (95 %) · {runs}"
+    if counts[-1] == 1:
+        return "one run at each point"
     return f"median, box 25 to 75 %, whiskers 5 to 95 % · {runs}"
 
 

@@ -25,7 +25,7 @@ _DTYPES = {"panel": "string", "series": "string", "t": "float64", "value": "floa
 
 
 class Point(msgspec.Struct, frozen=True):
-    """`t` is the middle of a bin for rates and quantiles, and the moment of the change for levels."""
+    """`t` is the middle of a bin (of what is shown of it) for rates and quantiles, and the moment of change for levels."""
 
     panel: str
     series: str
@@ -69,7 +69,8 @@ class Numbers:
         return math.floor(t / self.step)
 
     def _middle(self, number: int) -> float:
-        return (number + 0.5) * self.step
+        first, last = number * self.step, (number + 1) * self.step
+        return (max(first, self.read.start) + min(last, self.read.end)) / 2
 
     def _ended(self) -> Iterator[tuple[float, Try]]:
         """Attempts that ended in the stretch, with the moment."""

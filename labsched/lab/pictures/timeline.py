@@ -93,7 +93,8 @@ class _Drawing:
         bottom = self.layout.height
         for bar in lane.bars:
             self.brush.box(bar.start, bar.end, 0, bottom, SERVER_STRETCH, zorder=0.8)
-            self.brush.line(bar.start, 0, bottom, TROUBLE, linewidth=1.4, linestyle=(0, (4, 2)))
+            # Below all words, which it crosses.
+            self.brush.line(bar.start, 0, bottom, TROUBLE, linewidth=1.4, linestyle=(0, (4, 2)), zorder=3.7)
         self._labels(lane)
 
     def _leaders(self, lane: Lane) -> None:

@@ -106,18 +106,17 @@ class Wires:
     # --- signs
 
     def _refusals(self) -> None:
-        line, inch = self.lines[self.server], self.space.inch
+        line = self.lines[self.server]
         for bar in self.space.refused:
             with self.brush.mark(self.space.row(bar)):
                 self.brush.marks([(bar.start, line)], "s", 11, TROUBLE, markeredgecolor="white", zorder=6)
                 self.brush.text(bar.start, line, "R", fontsize=8, weight="bold", color="white", zorder=6.1)
         for bar, row in refusal_rows(self.space)[0]:
             y = self.space.strips[-1].line + 0.18 + row * 0.17
-            told, wide = _refusal(bar), len(_refusal(bar)) * _SIDE * inch
-            over = bar.start + wide > self.read.end + 0.25 * inch
-            look: Look = {"ha": "right" if over else "left", "fontsize": 8.5, "color": TROUBLE, "zorder": 6}
+            aligned = "right" if _refusal_span(self.space, bar)[0] < bar.start else "left"
+            look: Look = {"ha": aligned, "fontsize": 8.5, "color": TROUBLE, "zorder": 6}
             with self.brush.mark(self.space.row(bar)):
-                self.brush.text(bar.start, y, told, **look)
+                self.brush.text(bar.start, y, _refusal(bar), **look)
 
     def _told(self) -> None:
         for bar in self.space.told:
@@ -140,16 +139,27 @@ class Wires:
 
 def refusal_rows(space: Space) -> tuple[list[tuple[Bar, int]], int]:
     """Refusals with the line under the servers in which their words find room, three at most; how many lines."""
-    ends: list[float] = []
+    taken: list[list[tuple[float, float]]] = []
     placed: list[tuple[Bar, int]] = []
     for bar in space.refused:
-        wide = (len(_refusal(bar)) * _SIDE + 0.2) * space.inch
-        row = next((row for row, end in enumerate(ends) if end <= bar.start), len(ends))
+        left, right = _refusal_span(space, bar)
+        row = next(
+            (row for row, spans in enumerate(taken) if all(right <= a or b <= left for a, b in spans)), len(taken)
+        )
         if row >= _MOST_ROWS:
             continue
-        ends[row:] = [bar.start + wide, *ends[row + 1 :]]
+        if row == len(taken):
+            taken.append([])
+        taken[row].append((left, right))
         placed.append((bar, row))
-    return placed, len(ends)
+    return placed, len(taken)
+
+
+def _refusal_span(space: Space, bar: Bar) -> tuple[float, float]:
+    """From where to where its words reach, with air: to the right of their moment, at the right edge to the left."""
+    wide = (len(_refusal(bar)) * _SIDE + 0.2) * space.inch
+    over = bar.start + wide > space.read.end + 0.45 * space.inch
+    return (bar.start - wide, bar.start) if over else (bar.start, bar.start + wide)
 
 
 def _refusal(bar: Bar) -> str:

@@ -131,7 +131,7 @@ function filters(asked) {
 
 let turn = 0;
 async function show() {
-  const own = (turn += 1);
+  const own = (turn += 1), address = location.hash;
   let tab = "tasks", rest = [];
   try {
     [, tab = "tasks", ...rest] = location.hash.split("/").map(decodeURIComponent);
@@ -151,6 +151,7 @@ async function show() {
   }
   if (own !== turn) return;
   view.replaceChildren(...parts.filter(Boolean));
+  view.dataset.shows = address;
   view.setAttribute("aria-busy", "false");
 }
 

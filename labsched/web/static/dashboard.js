@@ -14,9 +14,10 @@ const LINK = { live: "live", lost: "connection lost, trying again …", locked: 
 function take(message) {
   if (message.kind === "whole") state.tasks = {};
   Object.assign(state.tasks, message.tasks);
-  state.message = message;
+  // A part leaves out the lists that are as they were.
+  state.message = message.kind === "whole" ? message : { ...state.message, ...message };
   charts.take(message);
-  timeline.take(message);
+  timeline.take(state.message);
   draw();
 }
 
