@@ -38,6 +38,12 @@ def test_numbers_become_medians_with_boxes_and_whiskers():
     assert [list(ys) for ys in drawn] == [[5, 95], [25, 75], [50]]
 
 
+def test_of_single_runs_no_box_is_promised():
+    picture = lab.sweep_picture(pd.concat([runs(x, [x]) for x in (1, 2)]), x="x", y="y")
+    said = [text.get_text() for text in picture.texts]
+    assert "one run at each point" in said and not any("median" in text for text in said)
+
+
 def test_each_value_of_by_is_a_curve_of_its_own():
     frame = pd.concat([runs(x, [x * lease], lease=lease) for lease in (4, 8) for x in (2, 1)])
     picture = lab.sweep_picture(frame, x="x", y="y", by="lease")

@@ -261,7 +261,12 @@ class Feed:
         return {name: msgspec.json.encode(told) for name, told in lists.items()}
 
     def _message(
-        self, kind: str, rows: dict[str, Row], seconds: list[Any], attempts: list[Any], lists: dict[str, bytes]
+        self,
+        kind: str,
+        rows: dict[str, Row],
+        seconds: list[Any],
+        attempts: list[Any],
+        lists: dict[str, bytes],
     ) -> bytes:
         raw = {name: msgspec.Raw(told) for name, told in lists.items()}
         return msgspec.json.encode(

@@ -25,7 +25,8 @@ _DTYPES = {"panel": "string", "series": "string", "t": "float64", "value": "floa
 
 
 class Point(msgspec.Struct, frozen=True):
-    """`t` is the middle of a bin (of what is shown of it) for rates and quantiles, and the moment of change for levels."""
+    """`t` is the middle of a bin, or of what is shown of it, for rates and quantiles; for levels it is the moment of
+    the change."""
 
     panel: str
     series: str

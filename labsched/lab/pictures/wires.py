@@ -144,7 +144,8 @@ def refusal_rows(space: Space) -> tuple[list[tuple[Bar, int]], int]:
     for bar in space.refused:
         left, right = _refusal_span(space, bar)
         row = next(
-            (row for row, spans in enumerate(taken) if all(right <= a or b <= left for a, b in spans)), len(taken)
+            (row for row, spans in enumerate(taken) if all(right <= a or b <= left for a, b in spans)),
+            len(taken),
         )
         if row >= _MOST_ROWS:
             continue
