@@ -176,11 +176,11 @@ def test_refused_writes_are_marked_with_what_and_why():
 
 def test_the_words_of_two_refusals_do_not_run_into_each_other_at_the_right_edge_either():
     h = two()
-    for at, token in ((4.0, 1), (4.7, 2)):
+    for at, token in ((2.9, 1), (4.6, 2)):
         h.at(at).add("REFUSED", instance="i1", token=token, what="heartbeat", why="incarnation")
     drawn = picture(h, trip(1.0), start=0, until=5)
     words = [text for text in drawn.axes[0].texts if text.get_text().startswith("refused")]
-    assert [text.get_ha() for text in words] == ["right", "right"]
+    assert [text.get_ha() for text in words] == ["left", "right"]
     drawn.canvas.draw()
     first, second = (text.get_window_extent() for text in words)
     assert not first.overlaps(second)

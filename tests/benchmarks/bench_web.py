@@ -5,9 +5,9 @@
 Runs an embedded server of its own. Prints: milliseconds of a refresh (p50, p99); the commands that a look costs the
 server, by its own count (INFO commandstats, which counts the commands inside scripts too), with one instance and with
 ten; the memory of an instance's process without web, with it, and with an open dashboard; the share of a core that open
-dashboards cost an idle instance; and throughput and CPU time of an execution with and without them, in pairs: each
-ratio is of two rounds that follow one another, told as the median of the pairs and the interval that 95 of 100 draws
-of pairs give (bootstrap).
+dashboards cost an idle instance; and throughput and CPU time of an execution, the instance's and the server's, with and
+without them, in pairs: each ratio is of two rounds that follow one another, told as the median of the pairs and the
+interval that 95 of 100 draws of pairs give (bootstrap).
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ async def cost(tasks: int, dashboards: int, pairs: int) -> None:
     app = scheduler(tasks)
     async with app.instance("i1"), serve_web(app, name="i1") as web:
         await drained(app, 2000, tasks)
-        shares, rates, each = {False: [], True: []}, {False: [], True: []}, {False: [], True: []}
+        shares, rates, each, servers = ({False: [], True: []} for _ in range(4))
         for number in range(pairs * 2):
             watched = number % 4 in (1, 2)  # without, with, with, without: what drifts hits both
             reader = await _reader(web.url, dashboards) if watched else None
@@ -184,9 +184,10 @@ async def cost(tasks: int, dashboards: int, pairs: int) -> None:
             cpu, began = time.process_time(), time.perf_counter()
             await asyncio.sleep(6)
             shares[watched].append((time.process_time() - cpu) / (time.perf_counter() - began))
-            cpu = time.process_time()
+            cpu, server = time.process_time(), await server_cpu(app)
             rates[watched].append(await drained(app, RUNS, tasks))
             each[watched].append((time.process_time() - cpu) / RUNS * 1000)
+            servers[watched].append((await server_cpu(app) - server) / RUNS * 1000)
             if reader is not None:
                 reader.kill()
                 await reader.wait()
@@ -194,7 +195,14 @@ async def cost(tasks: int, dashboards: int, pairs: int) -> None:
     print(f"{dashboards} dashboards: {middle[True] - middle[False]:.1%} of a core "
           f"(with {middle[True]:.1%}, without {middle[False]:.1%})")  # fmt: skip
     tell("executions a second", rates, ",.0f")
-    tell("ms of CPU an execution", each, ".3f")
+    tell("ms of the instance's CPU an execution", each, ".3f")
+    tell("ms of the server's CPU an execution", servers, ".3f")
+
+
+async def server_cpu(app: Scheduler) -> float:
+    """Seconds that the server has spent."""
+    spent = await app._client.redis.info("cpu")
+    return float(spent["used_cpu_user"] + spent["used_cpu_sys"])
 
 
 def tell(what: str, measured: dict[bool, list[float]], how: str) -> None:
