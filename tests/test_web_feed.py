@@ -133,7 +133,7 @@ async def test_a_part_leaves_out_the_lists_that_are_as_they_were(quick):
         with feed.joined() as queue:
             sent = feed.messages(queue)
             whole = json.loads(await anext(sent))
-            lists = {"running", "recent", "locks", "leaders", "events", "notable", "guarantees"}
+            lists = {"running", "recent", "locks", "leaders", "events", "notable", "guarantees", "due"}
             assert lists <= whole.keys()
             parts = [json.loads(await anext(sent)) for _ in range(3)]
             assert not any(lists & part.keys() for part in parts[1:])

@@ -181,7 +181,6 @@ class Feed:
             "instances": self._members(seen),
             "states": seen.states,
             "counts": seen.counts,
-            "due": seen.due,
             "missed": missed,
             "judged": self._judge.judged,
         }
@@ -257,6 +256,7 @@ class Feed:
             "running": list(model.running.values()), "recent": list(model.recent)[::-1],
             "locks": list(model.locks.values()), "leaders": list(model.leaders), "events": list(model.events),
             "notable": list(model.notable), "guarantees": self._judge.lamps,
+            "due": self._seen.due if self._seen else {},
         }  # fmt: skip
         return {name: msgspec.json.encode(told) for name, told in lists.items()}
 
