@@ -41,6 +41,7 @@ def test_numbers_become_medians_with_boxes_and_whiskers():
 def test_of_single_runs_no_box_is_promised():
     picture = lab.sweep_picture(pd.concat([runs(x, [x]) for x in (1, 2)]), x="x", y="y")
     said = [text.get_text() for text in picture.texts]
+    assert "At x 2: 2." in picture.alt
     assert "one run at each point" in said and not any("median" in text for text in said)
 
 

@@ -112,6 +112,8 @@ def alt(
         where = f"{by} {spot.series}, {x} {spot.x}" if by else f"{x} {spot.x}"
         if shares:
             said = f"{spot.k} of {spot.n} ({spot.low:.0%} to {spot.high:.0%})"
+        elif spot.n == 1:
+            said = f"{spot.value:.3g}"
         else:
             said = f"median {spot.value:.3g} ({spot.low:.3g} to {spot.high:.3g})"
         told.append(f"At {where}: {said}.")
