@@ -36,7 +36,7 @@ const views = {
   async tasks(name) {
     if (!name) {
       const found = await get("/api/tasks");
-      return [title(`${found.length} tasks`), table(["task", "status", "runner", "overlap", "next", "running", "waiting", "succeeded", "failed"],
+      return [title(many(found, "task")), table(["task", "status", "runner", "overlap", "next", "running", "waiting", "succeeded", "failed"],
         found.map((t) => [link(t.task.name, "tasks", t.task.name), t.status, t.task.runner, t.task.overlap, utc(t.next_due), t.running, t.backlog,
           t.counts.SUCCEEDED || 0, (t.counts.FAILED || 0) + (t.counts.DEAD || 0)]), "no task is defined")];
     }
@@ -67,12 +67,12 @@ const views = {
   },
   async instances() {
     const found = await get("/api/instances");
-    return [title(`${found.length} instances`), table(["instance", "state", "leads", "epoch", "incarnation", "running", "pool", "lease left", "joined", "host", "pid", "handlers"],
+    return [title(many(found, "instance")), table(["instance", "state", "leads", "epoch", "incarnation", "running", "pool", "lease left", "joined", "host", "pid", "handlers"],
       found.map((i) => [link(i.name, "executions", `instance=${i.name}`), i.state, i.leader ? "♛" : "", i.epoch, i.incarnation, i.running, i.pool_size, span(i.lease_left), utc(i.joined), i.hostname, i.pid, Object.keys(i.handlers).join(", ")]), "nobody is a member")];
   },
   async locks() {
     const found = await get("/api/locks");
-    return [title(`${found.length} locks`), table(["lock", "holder", "token", "until", "left", "released", "waiting"], found.map((l) => [l.name, l.owner, l.token, utc(l.lock_until), span(l.left), l.released ? "yes" : "", l.waiters]), "no lock is held")];
+    return [title(many(found, "lock")), table(["lock", "holder", "token", "until", "left", "released", "waiting"], found.map((l) => [l.name, l.owner, l.token, utc(l.lock_until), span(l.left), l.released ? "yes" : "", l.waiters]), "no lock is held")];
   },
   async events() {
     const found = (await get("/api/events?limit=200")).reverse();
@@ -112,6 +112,8 @@ function next(found, asked) {
 
 const local = (ms) => (ms ? new Date(Number(ms)).toISOString().slice(0, 19) : "");
 const when = (name, words, asked) => el("label", {}, `${words} `, el("input", { name, type: "datetime-local", step: 1, value: local(asked.get(name)) }), " ");
+
+const many = (found, noun) => `${found.length} ${noun}${found.length === 1 ? "" : "s"}`;
 
 function field(name, words, asked) {
   return el("label", {}, `${words} `, el("input", { name, value: asked.get(name) || "", autocomplete: "off", spellcheck: false }), " ");
