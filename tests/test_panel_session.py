@@ -7,6 +7,7 @@ from vandal import let_in
 
 from labsched import ConfigError
 from labsched.errors import LabschedError
+from labsched.lab.panel.picture import of_violation
 from labsched.lab.panel.script import asked
 from labsched.lab.panel.simulated import SimulatedSession
 from labsched.worlds import Simulation
@@ -404,6 +405,17 @@ def test_a_closed_session_refuses_what_comes_later_and_ends_its_thread():
     with pytest.raises(ConfigError, match="the panel is closed"):
         session.press("kill", "i2")
     session.close()
+
+
+def test_the_picture_of_a_lamp_circles_the_violation_of_that_guarantee():
+    with Simulation(3, seed=1, tasks="data/tasks.yml") as sim:
+        let_in(sim, 3.0)
+        rec = sim.run(until=5)
+    broken = [violation.guarantee for violation in rec.check().violations]
+    assert {"no-stale-write", "legal-transitions"} <= {*broken}
+    for guarantee in ("no-stale-write", "legal-transitions"):
+        alt = of_violation(rec, guarantee)[1]
+        assert [name for name in broken if name in alt] == [guarantee]
 
 
 def test_a_picture_that_cannot_be_drawn_is_a_notice(bench, monkeypatch):
