@@ -11,8 +11,8 @@ from labsched.app import Scheduler
 from labsched.errors import ConfigError
 
 from .recording import Recording
+from .simulated.given import versions
 from .simulated.rebuild import lasted, rebuild
-from .simulated.simulation import versions
 from .swarm_tasks import known_app
 
 # Not Python's own version: equal digests on 3.11 to 3.13 are tested.

@@ -17,8 +17,9 @@ from labsched.model import Event, Kind, Task
 from labsched.schedule import Schedule, every
 from labsched.worlds.recording import Recording
 from labsched.worlds.simulated.clocks import EPOCH
+from labsched.worlds.simulated.given import versions
 from labsched.worlds.simulated.guest import Machine
-from labsched.worlds.simulated.simulation import Simulation, versions
+from labsched.worlds.simulated.simulation import Simulation
 
 PERIOD = 1.0  # seconds between two slots of the exhibits' task
 TASK = "tick"

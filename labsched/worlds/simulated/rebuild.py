@@ -19,8 +19,9 @@ from labsched.runners import Registered
 
 from ..recording import Recording
 from .deeds import DEEDS
+from .given import handlers_of
 from .network import Constant, Exponential, Latency, Recorded, Uniform
-from .simulation import Simulation, handlers_of
+from .simulation import Simulation
 
 _LATENCIES = {kind.__name__: kind for kind in (Constant, Uniform, Exponential, Recorded)}
 

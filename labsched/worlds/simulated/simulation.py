@@ -5,8 +5,6 @@ recording as on real processes; the same seed gives the same run for ever.
 from __future__ import annotations
 
 import inspect
-import operator
-import platform
 import reprlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
@@ -14,9 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import fakeredis
 import msgspec
-import redis
 import simpy
 
 import labsched
@@ -24,8 +20,6 @@ from labsched.app import Scheduler
 from labsched.config import Settings
 from labsched.durations import seconds
 from labsched.errors import ConfigError
-from labsched.runners import Registered
-from labsched.samples import HANDLERS
 from labsched.scratch import MemoryScratch
 from labsched.scripts import script, script_names
 
@@ -35,6 +29,7 @@ from ..supervisor import names_of
 from .clocks import EPOCH, SimClock, sim_host
 from .deeds import DEEDS, refuse_unfit
 from .fakeserver import SimServer
+from .given import expect, handlers_of, seed_of, server_names, versions
 from .guest import Guest, Program
 from .life import Life
 from .links import open_simulated
@@ -79,8 +74,8 @@ class Simulation(Verbs):
         namespace: str | None = None,
         messages: bool = True,
     ) -> None:
-        _expect("app", app, Scheduler)
-        _expect("settings", settings, Settings)
+        expect("app", app, Scheduler)
+        expect("settings", settings, Settings)
         settings = settings or (Settings() if app is None else app.settings)
         self.settings = settings.replace(namespace=namespace) if namespace else settings
         self.names = () if instances == 0 and names is None else names_of(instances, names)
@@ -89,7 +84,7 @@ class Simulation(Verbs):
         self.loop = SimLoop()
         self.network = Network(self.loop, self.seed, network or DEFAULT, record=messages)
         self.network.names = {script(name, True)[1].encode(): name for name in script_names()}
-        self.servers = [SimServer(self.network, name, service=service) for name in _server_names(servers)]
+        self.servers = [SimServer(self.network, name, service=service) for name in server_names(servers)]
         self._scratch = MemoryScratch(SimClock(self.loop))
         self._clocks: dict[str, SimClock] = {}
         self._lives: dict[str, Life | Guest] = {}
@@ -400,50 +395,3 @@ class Simulation(Verbs):
         self.loop.close()
         for life in self._all_lives:
             life.bury()
-
-
-def _expect(what: str, given: object, kind: type) -> None:
-    if given is not None and not isinstance(given, kind):
-        raise ConfigError(f"{what} is {reprlib.repr(given)}: it takes a {kind.__name__}")
-
-
-def seed_of(given: Any) -> int:
-    """A whole number of any type, numpy's too, as an int: a file can hold nothing else. ConfigError for others."""
-    try:
-        if not isinstance(given, bool):
-            return operator.index(given)
-    except TypeError:
-        pass
-    raise ConfigError(f"seed is {reprlib.repr(given)}: allowed are whole numbers")
-
-
-def versions() -> dict[str, str]:
-    """Of everything on which a digest depends."""
-    return {
-        "python": platform.python_version(),
-        "labsched": labsched.__version__,
-        "redis-py": redis.__version__,
-        "fakeredis": fakeredis.__version__,
-        "simpy": simpy.__version__,
-    }
-
-
-def handlers_of(tasks: str | Path | None, app: Scheduler | None, settings: Settings) -> dict[str, Registered]:
-    """The tasks that instances bring, by name."""
-    if app is None:
-        app = Scheduler("fake", settings=settings)
-        tasks = tasks or settings.tasks or None
-        known: dict[str, Callable[..., Any]] = dict(HANDLERS)
-    else:
-        app, given = Scheduler("fake", settings=settings), app
-        app.handlers.update(given.handlers)
-        known = {**HANDLERS, **{name: job.function for name, job in given.handlers.items()}}
-    if tasks is not None:
-        app.load_tasks(tasks, known)
-    return app.handlers
-
-
-def _server_names(servers: int) -> list[str]:
-    if not 1 <= servers <= 100:
-        raise ConfigError(f"servers is {servers!r}: allowed are 1 to 100")
-    return ["server"] if servers == 1 else [f"server{n + 1}" for n in range(servers)]
