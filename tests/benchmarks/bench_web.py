@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import httpx
 
 from labsched import Scheduler, Settings, every
+from labsched.overview import overview
 from labsched.web import feed, serve_web
 
 RUNS = 40_000
@@ -176,6 +177,7 @@ async def cost(tasks: int, dashboards: int, pairs: int) -> None:
     app = scheduler(tasks)
     async with app.instance("i1"), serve_web(app, name="i1") as web:
         await drained(app, 2000, tasks)
+        await share(app, tasks)
         shares, rates, each, servers = ({False: [], True: []} for _ in range(4))
         for number in range(pairs * 2):
             watched = number % 4 in (1, 2)  # without, with, with, without: what drifts hits both
@@ -197,6 +199,25 @@ async def cost(tasks: int, dashboards: int, pairs: int) -> None:
     tell("executions a second", rates, ",.0f")
     tell("ms of the instance's CPU an execution", each, ".3f")
     tell("ms of the server's CPU an execution", servers, ".3f")
+
+
+async def share(app: Scheduler, tasks: int) -> None:
+    """What the server, which limits throughput, does for a look of a busy second, and for an execution."""
+    server, counted = await server_cpu(app), await commands(app)
+    await drained(app, RUNS, tasks)
+    spent, sent = (await server_cpu(app) - server) / RUNS, (await commands(app) - counted) / RUNS
+    registry, looks = app.registry_open(), 300
+    await asyncio.sleep(2)
+    server, counted = await server_cpu(app), await commands(app)
+    for n in range(looks):
+        await app.newest(feed.MOST_EVENTS)
+        await overview(registry, None, set())
+        await registry.counted([f"task-{(n + k) % tasks:04d}" for k in range(feed.MOST_TASKS)])
+    look, asked = (await server_cpu(app) - server) / looks, (await commands(app) - counted) / looks
+    print(
+        f"the server: {spent * 1000:.3f} ms and {sent:.1f} commands an execution, {look * 1000:.1f} ms and {asked:.0f} "
+        f"commands a look, one a second: {look:.2%} of its time"
+    )
 
 
 async def server_cpu(app: Scheduler) -> float:
