@@ -327,3 +327,11 @@ async def test_a_real_cluster_is_drawn_as_it_was():
     assert (leads.label, killed.band, killed.outcome) == (leader, leader, "kill")
     assert leads.start < killed.start <= leads.end and leads.halt == killed.start
     assert picture.png().startswith(PNG)
+
+
+def test_a_fault_of_the_server_is_drawn_below_the_names_that_it_crosses():
+    h = three().take("book", 20, "i1", until=9).at(3).fault("failover", "server").at(8)
+    axes = lab.timeline(h.rec(10)).axes[0]
+    name = next(text for text in axes.texts if text.get_text() == "i1 #1" and text.get_color() == "white")
+    crossing = [line for line in axes.lines if list(line.get_xdata()) == [3.0, 3.0]]
+    assert crossing and all(line.get_zorder() < name.get_zorder() for line in crossing)

@@ -18,9 +18,8 @@ def of_violation(rec: Recording, guarantee: str) -> tuple[bytes, str]:
     first, last = max(at - AROUND, 0.0), min(at + AROUND, rec.ended - rec.started)
     picture: Any
     if rec.world == "simulated":
-        picture = lab.spacetime(
-            rec, first, last, guarantee=guarantee
-        )  # others may be violated at that moment
+        # Named, since another may be violated at that moment too.
+        picture = lab.spacetime(rec, first, last, guarantee=guarantee)
     else:
         picture = lab.timeline(rec, max(first - 5, 0.0), last)  # messages of real processes are not recorded
     return picture.png(), picture.alt
